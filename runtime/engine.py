@@ -1,0 +1,95 @@
+"""The engine that runs a graph: onnxruntime, told exactly what it may use."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from runtime.artifact import ArtifactError
+
+PROBABILITIES = "probabilities"
+"""Name of the graph's output that holds one probability a class, float32 (rows, classes)."""
+
+FEATURES = "features"
+"""Name of the graph's only input, float32 (rows, features)."""
+
+_LOG_ERRORS_ONLY = 3
+
+
+class OnnxruntimeEngine:
+    """One graph in onnxruntime, on one thread of the caller.
+
+    `predict` may be called from several threads at once. `predict_one` uses buffers that belong to the engine: one
+    caller at a time, and the result is valid until the next call.
+
+    Parameters
+    ----------
+    content : bytes
+        A serialized ONNX model with one input `features`, float32 (rows, n), and an output `probabilities`, float32
+        (rows, classes).
+    threads : int
+        Threads inside one operator; 1 runs it on the calling thread and starts none.
+
+    Raises
+    ------
+    ArtifactError
+        Where onnxruntime refuses the graph, or inputs or outputs are not as above.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, content: bytes, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_cpu_mem_arena = False  # an arena grows to the largest batch and stays there
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions share no public base
+            raise ArtifactError(f"onnxruntime refuses the graph: {str(error).splitlines()[0]}") from None
+        self.features = _width("input", FEATURES, session.get_inputs(), only=True)
+        self.classes = _width("output", PROBABILITIES, session.get_outputs())
+        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        self.version: str = onnxruntime.__version__
+        self.row = np.zeros((1, self.features), np.float32)
+        self.row_probabilities = np.zeros((1, self.classes), np.float32)
+        self._session = session
+        self._binding = session.io_binding()
+        for bind, name, buffer in (
+            (self._binding.bind_input, FEATURES, self.row),
+            (self._binding.bind_output, PROBABILITIES, self.row_probabilities),
+        ):
+            bind(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+        self._run = session._sess.run_with_iobinding  # the public wrapper costs a microsecond of checks
+        self._bound = self._binding._iobinding
+
+    def predict_one(self) -> NDArray[np.float32]:
+        """Predict the row in `row`, float32 (1, features), and return `row_probabilities`, float32 (1, classes)."""
+        self._run(self._bound, None)
+        return self.row_probabilities
+
+    def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, float32 (n, classes), of rows, float32 (n, features)."""
+        result: NDArray[np.float32] = self._session.run([PROBABILITIES], {FEATURES: rows})[0]
+        return result
+
+
+def _width(kind: str, name: str, nodes: list[Any], only: bool = False) -> int:
+    """Check that a graph has the named float32 matrix and return its number of columns."""
+    found = ", ".join(f"{node.name} {node.type}{node.shape}" for node in nodes)
+    matches = [node for node in nodes if node.name == name]
+    if len(matches) == 1 and (len(nodes) == 1 or not only):
+        node = matches[0]
+        if node.type == "tensor(float)" and len(node.shape) == 2 and isinstance(node.shape[1], int):
+            return int(node.shape[1])
+    raise ArtifactError(
+        f"graph {kind}: expected `{name}`, a float32 matrix with a fixed number of columns, got {found}"
+    )
