@@ -6,6 +6,8 @@ model, because Protocol Buffers allow the fields of a message in any order.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,27 +152,47 @@ def seal(model: bytes) -> bytes:
     return model + _SEAL_PREFIX + hashlib.sha256(model).hexdigest().encode()
 
 
-def read_sealed(path: Path) -> tuple[bytes, str]:
-    """Return the bytes of a model file and its SHA-256 as sealed.
+def check_seal(content: bytes) -> str:
+    """Return the SHA-256 that a model file is sealed with.
 
     Raises
     ------
     ArtifactError
-        Where the file cannot be read, has no seal, or is not what was sealed.
+        Where there is no seal, or the file is not what was sealed.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no model file; make one with `tickline train` and `tickline export`") from None
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
     body, tail = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
     if not body or not tail.startswith(_SEAL_PREFIX):
-        raise ArtifactError(f"{path}: no seal at its end: truncated, or not made by `tickline export`")
+        raise ArtifactError("no seal at the end of the file: truncated, or not made by `tickline export`")
     sealed, found = tail[len(_SEAL_PREFIX) :], hashlib.sha256(body).hexdigest()
     if sealed != found.encode():
-        raise ArtifactError(f"{path}: changed after export: sealed as sha256 {sealed.decode('latin-1')}, found {found}")
-    return content, found
+        raise ArtifactError(f"changed after export: sealed as sha256 {sealed.decode('latin-1')}, found {found}")
+    return found
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a model file, or say why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError("no model file; make one with `tickline train` and `tickline export`") from None
+    except OSError as error:
+        raise ArtifactError(f"cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of the model file in front of an error of its reading."""
+    try:
+        yield
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def read_sealed(path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a model file and the SHA-256 that it is sealed with; errors name the file."""
+    with naming(path):
+        content = read(path)
+        return content, check_seal(content)
 
 
 def model_file(path: Path) -> Path:

@@ -1,0 +1,152 @@
+"""From a request's JSON to float32 rows, with errors that name the position."""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.problems import Problem
+
+FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
+"""Smallest magnitude that float32 rounds to infinity."""
+
+_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
+_EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
+_NAMES = {"float": "number", "str": "string", "int": "integer", "bool": "boolean"}
+
+
+class RowDecoder:
+    """Decodes the bodies of `/predict` and `/predict/batch` for a model's features.
+
+    A row is a list of numbers in the model's order, or an object of all its feature names.
+
+    Parameters
+    ----------
+    feature_names : sequence of str
+        The model's features, in order.
+    """
+
+    def __init__(self, feature_names: Sequence[str]) -> None:
+        self.feature_names = tuple(feature_names)
+        fields = {f"f{index}": name for index, name in enumerate(feature_names)}
+        named = msgspec.defstruct(
+            "Named", [(field, float) for field in fields], rename=fields, forbid_unknown_fields=True
+        )
+        row: Any = list[float] | named
+        self._named = named
+        self._one = self._decoder(row)
+        self._many = self._decoder(list[row])
+        self._width = len(fields)
+        self._pack = struct.Struct(f"={len(fields)}f").pack_into
+
+    @staticmethod
+    def _decoder(features: Any) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(
+            msgspec.defstruct("Body", [("features", features)], forbid_unknown_fields=True, gc=False)
+        )
+
+    def decode_one(self, body: bytes, row: memoryview) -> None:
+        """Decode `{"features": row}` into the bytes of a float32 row.
+
+        Raises
+        ------
+        Problem
+            400 where the body is no JSON, 422 where it is not such a row.
+        """
+        try:
+            values = self._one.decode(body).features
+        except msgspec.DecodeError as error:
+            raise _explain(body, error) from None
+        self._fill(values, row, "features")
+
+    def decode_many(self, body: bytes, max_rows: int) -> NDArray[np.float32]:
+        """Decode `{"features": [row, ...]}` into a float32 matrix (rows, features).
+
+        Raises
+        ------
+        Problem
+            As `decode_one`; also 422 where there is no row and 413 where there are more than `max_rows`.
+        """
+        try:
+            decoded = self._many.decode(body).features
+        except msgspec.DecodeError as error:
+            raise _explain(body, error) from None
+        if not decoded:
+            raise Problem(422, "expected at least 1 row, got 0", field="features")
+        if len(decoded) > max_rows:
+            raise Problem(413, f"expected at most {max_rows} rows, got {len(decoded)}", field="features")
+        rows = np.empty((len(decoded), self._width), np.float32)
+        for index, (values, row) in enumerate(zip(decoded, rows, strict=True)):
+            self._fill(values, row.data.cast("B"), f"features[{index}]")
+        return rows
+
+    def _fill(self, values: Any, row: memoryview, field: str) -> None:
+        """Write one decoded row; the decoder has let nothing but finite float64 numbers through."""
+        named = type(values) is self._named
+        if named:
+            values = msgspec.structs.astuple(values)
+        elif len(values) != self._width:
+            expected, received = self._width, len(values)
+            detail = f"expected {expected} numbers, got {received}"
+            raise Problem(422, detail, field=field, expected=expected, received=received)
+        try:
+            self._pack(row, 0, *values)
+        except OverflowError:
+            index = next(i for i, value in enumerate(values) if abs(value) >= FLOAT32_OVERFLOW)
+            position = f".{self.feature_names[index]}" if named else f"[{index}]"
+            raise _not_finite(field + position, repr(values[index])) from None
+
+
+def _not_finite(field: str, received: str) -> Problem:
+    expected = "a finite number of float32's range"
+    return Problem(422, f"expected {expected}, got {received}", field=field, expected=expected, received=received)
+
+
+def _explain(body: bytes, error: msgspec.DecodeError) -> Problem:
+    """Turn a decoder's error into a problem that names the field."""
+    message = str(error)
+    path = _PATH.search(message)
+    field = path["path"] if path else None
+    if not isinstance(error, msgspec.ValidationError):
+        return _explain_malformed(body, message)
+    if message.startswith("Number out of range"):
+        return _not_finite(field or "features", "a number beyond float64's range")
+    types = _EXPECTED.match(message)
+    if types:
+        expected, received = (
+            " or ".join(_NAMES.get(name, name) for name in types[group].split(" | "))
+            for group in ("expected", "received")
+        )
+        detail = f"expected {expected}, got {received}"
+        return Problem(422, detail, field=field, expected=expected, received=received)
+    return Problem(422, _PATH.sub("", message).replace("Object ", "", 1).replace("`", ""), field=field or None)
+
+
+def _explain_malformed(body: bytes, message: str) -> Problem:
+    """Tell a body that is no JSON from one whose only fault is a NaN or an Infinity."""
+    if not body.strip():
+        return Problem(400, "the body is empty; expected a JSON object with `features`")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return Problem(400, f"the body is not valid JSON: {message.removeprefix('JSON is malformed: ')}")
+    field, value = next(_non_finite(document, ""), ("body", message))
+    return _not_finite(field, str(value))
+
+
+def _non_finite(value: Any, path: str) -> Any:
+    """Yield path and value of every number in a JSON document that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _non_finite(item, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _non_finite(item, f"{path}[{index}]")

@@ -1,0 +1,190 @@
+"""Counters in plain shared memory, rendered as Prometheus families when they are scraped."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from runtime.board import PID, SERVING, SLOT_HEADER_WORDS, Board
+
+ROUTES = (
+    "/",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/model/info",
+    "/predict",
+    "/predict/demo",
+    "/predict/batch",
+    "/reload",
+    "/metrics",
+    "unmatched",
+)
+"""Values of the label `route`; a path that is no route of ours is `unmatched`, so that no client can add a series."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
+STATUSES = tuple(status.value for status in HTTPStatus)
+LABELS = 64
+"""Classes that are counted one by one; the last counter also takes all further ones."""
+
+BUCKETS = tuple(
+    microseconds * 1000
+    for microseconds in (
+        *(25, 50, 100, 250, 500),
+        *(1_000, 2_500, 5_000, 10_000, 25_000, 50_000),
+        *(100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000),
+    )
+)
+"""Upper bounds of the latency histogram, in nanoseconds: 25 us to 10 s."""
+
+RELOAD_RESULTS = ("success", "failure")
+
+_ROUTE_INDEX = {route: index for index, route in enumerate(ROUTES)}
+_METHOD_INDEX = {method: index for index, method in enumerate(METHODS)}
+_STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
+_UNMATCHED, _OTHER_METHOD = _ROUTE_INDEX["unmatched"], _METHOD_INDEX["other"]
+
+# A slot's words: requests, then histograms (buckets, the overflow and the sum in nanoseconds), and so on.
+_REQUESTS = SLOT_HEADER_WORDS
+_METHOD_STRIDE = len(STATUSES)
+_ROUTE_STRIDE = len(METHODS) * _METHOD_STRIDE
+_DURATIONS = _REQUESTS + len(ROUTES) * _ROUTE_STRIDE
+_DURATION_STRIDE = len(BUCKETS) + 2
+_PREDICTIONS = _DURATIONS + len(ROUTES) * _DURATION_STRIDE
+_RELOADS = _PREDICTIONS + LABELS
+_IN_FLIGHT = _RELOADS + len(RELOAD_RESULTS)
+_END = _IN_FLIGHT + 1
+
+WORDS = _END - SLOT_HEADER_WORDS
+"""Words that a worker counts in."""
+
+
+class Metrics:
+    """The counters of one worker.
+
+    Parameters
+    ----------
+    slot : memoryview
+        The worker's slot on the board.
+    """
+
+    def __init__(self, slot: memoryview) -> None:
+        self._slot = slot
+        slot[_IN_FLIGHT] = 0  # a predecessor may have died with requests in flight
+
+    def begin(self) -> None:
+        """Count a request that begins."""
+        self._slot[_IN_FLIGHT] += 1
+
+    def end(self, path: str, method: str, status: int, nanoseconds: int) -> None:
+        """Count a request that has been answered."""
+        slot = self._slot
+        route = _ROUTE_INDEX.get(path, _UNMATCHED)
+        column = _METHOD_INDEX.get(method, _OTHER_METHOD) * _METHOD_STRIDE + _STATUS_INDEX[status]
+        slot[_REQUESTS + route * _ROUTE_STRIDE + column] += 1
+        histogram = _DURATIONS + route * _DURATION_STRIDE
+        slot[histogram + bisect_left(BUCKETS, nanoseconds)] += 1
+        slot[histogram + _DURATION_STRIDE - 1] += nanoseconds
+        slot[_IN_FLIGHT] -= 1
+
+    def predicted(self, label: int, count: int = 1) -> None:
+        """Count predictions of a class."""
+        self._slot[_PREDICTIONS + min(label, LABELS - 1)] += count
+
+    def reloaded(self, result: str) -> None:
+        """Count a reload by its result, one of `RELOAD_RESULTS`."""
+        self._slot[_RELOADS + RELOAD_RESULTS.index(result)] += 1
+
+
+class BoardCollector(Collector):
+    """Renders the board of a server, summed over its workers.
+
+    Parameters
+    ----------
+    board : Board
+        The server's board.
+    labels : sequence of str
+        The model's classes.
+    model : dict
+        Labels of `model_info`.
+    """
+
+    def __init__(self, board: Board, labels: Sequence[str], model: dict[str, str]) -> None:
+        self._board = board
+        self._labels = labels
+        self._model = model
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield all families."""
+        words = np.concatenate([np.zeros(SLOT_HEADER_WORDS, np.uint64), self._board.counts()])
+        yield from _request_families(words)
+        predictions = CounterMetricFamily("predictions_total", "Predictions by class.", labels=["label"])
+        for index, label in enumerate(self._labels[:LABELS]):
+            predictions.add_metric([label], int(words[_PREDICTIONS + index]))
+        yield predictions
+        live = self._board.live()
+        in_flight = sum(slot[_IN_FLIGHT] for slot in live.values())
+        yield GaugeMetricFamily("requests_in_flight", "Requests that are being answered.", value=in_flight)
+        model = GaugeMetricFamily("model_info", "The model that is served.", labels=list(self._model))
+        model.add_metric(list(self._model.values()), 1)
+        yield model
+        reloads = CounterMetricFamily("model_reloads_total", "Reloads by result.", labels=["result"])
+        for index, result in enumerate(RELOAD_RESULTS):
+            reloads.add_metric([result], int(words[_RELOADS + index]))
+        yield reloads
+        ready = sum(bool(slot[SERVING]) for slot in live.values())
+        yield GaugeMetricFamily("workers_ready", "Worker processes that serve a verified model.", value=ready)
+        yield from _process_families(live)
+
+
+def _request_families(words: NDArray[np.uint64]) -> Iterable[Metric]:
+    """Yield the families of requests and their durations."""
+    requests = CounterMetricFamily(
+        "http_requests_total", "Requests by route, method and status.", labels=["route", "method", "status"]
+    )
+    counts = words[_REQUESTS:_DURATIONS].reshape(len(ROUTES), len(METHODS), len(STATUSES))
+    for route, method, status in np.argwhere(counts):
+        labels = [ROUTES[route], METHODS[method], str(STATUSES[status])]
+        requests.add_metric(labels, int(counts[route, method, status]))
+    yield requests
+    durations = HistogramMetricFamily(
+        "http_request_duration_seconds", "Time from a request's headers to its reply's last byte.", labels=["route"]
+    )
+    histograms = words[_DURATIONS:_PREDICTIONS].reshape(len(ROUTES), _DURATION_STRIDE)
+    bounds = [str(bound / 1e9) for bound in BUCKETS] + ["+Inf"]
+    for name, histogram in zip(ROUTES, histograms, strict=True):
+        if histogram.any():
+            cumulative = np.cumsum(histogram[:-1]).tolist()
+            durations.add_metric([name], list(zip(bounds, cumulative, strict=True)), sum_value=int(histogram[-1]) / 1e9)
+    yield durations
+
+
+def _process_families(live: Mapping[int, memoryview]) -> Iterable[Metric]:
+    """Yield prometheus-client's process metrics of every worker, told apart by the label `worker`."""
+    families: dict[str, Metric] = {}
+    for index, slot in live.items():
+        for family in ProcessCollector(pid=partial(int, slot[PID]), registry=None).collect():
+            merged = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                merged.add_sample(sample.name, {**sample.labels, "worker": str(index)}, sample.value)
+    yield from families.values()
+
+
+def render(collector: Collector, accept: str) -> tuple[bytes, str]:
+    """Render a collector in the format that a scraper accepts; return the text and its media type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type

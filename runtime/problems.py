@@ -1,0 +1,82 @@
+"""Errors on the wire: problem details for HTTP APIs, RFC 9457."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from features_fast.errors import TicklineError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
+    """A request that cannot be answered, with all that its client needs to mend it.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status, 400 to 599.
+    detail : str
+        One sentence: what was expected and what came.
+    field : str, optional
+        Path of the offending value in the request, such as `features[7]`.
+    headers : mapping, optional
+        Headers that the status asks for, such as `Allow`.
+    members : object
+        Further members of the reply, such as `expected` and `received`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.members: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": str(self),
+        }
+        if field is not None:
+            self.members["field"] = field
+        self.members.update(members)
+
+    def response(self) -> Response:
+        """Return the reply."""
+        return Response(
+            msgspec.json.encode(self.members), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
+        )
+
+
+def answer_problem(request: Request, error: Exception) -> Response:
+    """Answer a problem that an endpoint raised."""
+    # Starlette types its handlers for any exception and calls them for the registered class alone.
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+def answer_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what Starlette's own routing refuses: an unknown route, a wrong method."""
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: f"no route {request.url.path}; see / for all of them",
+        405: f"{request.method} is not allowed here; expected {(error.headers or {}).get('Allow', 'another method')}",
+    }.get(error.status_code, error.detail)
+    return Problem(error.status_code, detail, headers=error.headers).response()
+
+
+def answer_unexpected(request: Request, error: Exception) -> Response:
+    """Answer a defect of ours: the log has the traceback, the client has none of it."""
+    return Problem(500, "an unexpected error; the server's log has the details").response()

@@ -1,0 +1,112 @@
+"""The life of a server process: model, socket, workers, end."""
+
+import logging
+import logging.config
+import os
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from features_fast.errors import TicklineError
+from runtime.application import Application
+from runtime.artifact import model_file, read_sealed
+from runtime.board import COMMITTED, PROPOSED, Board
+from runtime.metrics import WORDS
+from runtime.settings import Settings
+
+logger = logging.getLogger("tickline")
+
+
+class ServerError(TicklineError):
+    """A server that cannot start."""
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status.
+
+    Raises
+    ------
+    ArtifactError
+        Where the model file is missing, foreign or changed.
+    ServerError
+        Where the address cannot be listened on.
+    """
+    logging.config.dictConfig(_log_config(settings))
+    content, _ = read_sealed(model_file(settings.model_path))
+    with (
+        _listen(settings.host, settings.port) as listener,
+        tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,
+    ):
+        board = Board(Path(folder), WORDS)
+        board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(content)
+        del content
+        config = uvicorn.Config(
+            Application(settings, Path(folder)),
+            workers=settings.workers,
+            http="httptools",
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            log_config=_log_config(settings),
+            access_log=settings.access_log,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=settings.keep_alive_seconds,
+            timeout_graceful_shutdown=settings.grace_seconds,
+        )
+        host, port = listener.getsockname()[:2]
+        logger.info("listening on http://%s:%d with %d worker(s)", host, port, settings.workers)
+        _end_in_order()
+        if settings.workers == 1:
+            server = uvicorn.Server(config)
+            server.run([listener])
+            return 0 if server.started else 1
+        supervisor = Multiprocess(config, [listener])
+        supervisor.run()
+        failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
+        return 1 if failed else 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind before any worker starts, so that a busy port is one clear line."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ServerError(f"HOST {host}, PORT {port}: cannot listen there: {error.strerror}") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _memory_folder() -> str | None:
+    """Return a folder in memory, which is writable on a read-only root too; None lets the system choose."""
+    folder = "/dev/shm"
+    return folder if "TMPDIR" not in os.environ and os.access(folder, os.W_OK) else None
+
+
+def _end_in_order() -> None:
+    """Let the process end by returning, after uvicorn has handled its signal, so that nothing is left behind."""
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        pass
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ignore)
+
+
+def _log_config(settings: Settings) -> dict[str, object]:
+    """Return a logging configuration: one line a record, on standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": settings.log_level, "handlers": ["stderr"]},
+    }

@@ -1,0 +1,144 @@
+"""Settings of the server: each is read once, from its flag or its environment variable, and never changes."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from features_fast.errors import TicklineError
+
+
+class SettingError(TicklineError):
+    """A setting whose value is unknown or malformed; the message names the variable, the value and what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of a server; `SETTINGS` says what each one means."""
+
+    host: str
+    port: int
+    workers: int
+    log_level: str
+    access_log: bool
+    model_path: Path
+    reload_token: str
+    max_body_bytes: int
+    max_batch_rows: int
+    keep_alive_seconds: int
+    grace_seconds: int
+    engine_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its environment variable, its default and what it takes."""
+
+    variable: str
+    default: str
+    parse: Callable[[str], Any]
+    allowed: str
+    summary: str
+
+    @property
+    def field(self) -> str:
+        """Name of the attribute of `Settings`."""
+        return self.variable.lower()
+
+    def read(self, text: str) -> Any:
+        """Parse a value, or say what is allowed."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise SettingError(f"{self.variable}: expected {self.allowed}, got {text!r}") from None
+
+
+def _integer(low: int, high: int) -> tuple[Callable[[str], int], str]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return parse, f"an integer from {low} to {high}"
+
+
+def _choice(*names: str) -> tuple[Callable[[str], str], str]:
+    def parse(text: str) -> str:
+        if text.upper() not in names:
+            raise ValueError
+        return text.upper()
+
+    return parse, "one of " + ", ".join(names)
+
+
+def _switch() -> tuple[Callable[[str], bool], str]:
+    values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+    def parse(text: str) -> bool:
+        if text.lower() not in values:
+            raise ValueError
+        return values[text.lower()]
+
+    return parse, "one of " + ", ".join(values)
+
+
+def _text() -> tuple[Callable[[str], str], str]:
+    return str, "a text"
+
+
+def _nonempty(cast: Callable[[str], Any], what: str) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> Any:
+        if not text:
+            raise ValueError
+        return cast(text)
+
+    return parse, what
+
+
+MODEL_PATH = Setting(
+    "MODEL_PATH", "models/", *_nonempty(Path, "a path"), "model file, or the folder that holds model.onnx"
+)
+
+SETTINGS = (
+    Setting("HOST", "0.0.0.0", *_nonempty(str, "an address"), "address to listen on"),
+    Setting("PORT", "5000", *_integer(0, 65535), "port to listen on; 0 takes a free one"),
+    Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
+    Setting("LOG_LEVEL", "INFO", *_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "what is logged"),
+    Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
+    MODEL_PATH,
+    Setting("RELOAD_TOKEN", "", *_text(), "bearer token for /reload; without one it answers loopback only"),
+    Setting("MAX_BODY_BYTES", str(64 * 2**20), *_integer(1, 2**40), "largest request body"),
+    Setting("MAX_BATCH_ROWS", "100000", *_integer(1, 2**31), "most rows in one batch"),
+    Setting("KEEP_ALIVE_SECONDS", "75", *_integer(1, 86400), "how long an idle connection stays open"),
+    Setting("GRACE_SECONDS", "30", *_integer(0, 86400), "how long requests in flight may take to finish at a stop"),
+    Setting("ENGINE_THREADS", "1", *_integer(1, 256), "threads of onnxruntime inside one operator"),
+)
+
+
+def add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    """Give a command the flag of one setting."""
+    parser.add_argument(
+        "--" + setting.field.replace("_", "-"),
+        metavar=setting.variable,
+        help=f"{setting.summary}: {setting.allowed} (default: ${setting.variable}, then {setting.default or 'none'})",
+    )
+
+
+def read_setting(setting: Setting, options: argparse.Namespace, environ: Mapping[str, str]) -> Any:
+    """Return the value of one setting: its flag, its environment variable or its default."""
+    flag: str | None = getattr(options, setting.field, None)
+    return setting.read(flag if flag is not None else environ.get(setting.variable, setting.default))
+
+
+def read_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+    """Return all settings.
+
+    Raises
+    ------
+    SettingError
+        Where a value is malformed or unknown.
+    """
+    return Settings(**{setting.field: read_setting(setting, options, environ) for setting in SETTINGS})

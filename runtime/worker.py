@@ -1,0 +1,80 @@
+"""One worker process: everything that its endpoints share."""
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from runtime.artifact import model_file
+from runtime.board import Board
+from runtime.metrics import WORDS, BoardCollector, Metrics, render
+from runtime.model import Model
+from runtime.rollout import ModelHolder, Rollout
+from runtime.settings import Settings
+
+
+class Worker:
+    """State of one worker, made when its event loop runs.
+
+    Parameters
+    ----------
+    settings : Settings
+        The server's settings.
+    folder : Path
+        The server's private folder, which holds its board.
+
+    Raises
+    ------
+    ArtifactError
+        Where the served model does not hold its certificate here.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.board = Board(folder, WORDS)
+        slot = self.board.claim()
+        self.metrics = Metrics(slot)
+        self._holder = ModelHolder(self.board, slot, settings.engine_threads)
+        self._following = asyncio.create_task(self._holder.follow())
+        # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
+        self._batches = ThreadPoolExecutor(1, "batch")
+        self.ready = True
+
+    @property
+    def model(self) -> Model:
+        """The served model; take it once for a reply."""
+        return self._holder.model
+
+    async def answer_batch(self, body: bytes) -> bytes:
+        """Answer a batch off the event loop; raises Problem."""
+        loop = asyncio.get_running_loop()
+        counts, reply = await loop.run_in_executor(
+            self._batches, self.model.answer_batch, body, self.settings.max_batch_rows
+        )
+        for label, count in enumerate(counts):
+            self.metrics.predicted(label, count)
+        return reply
+
+    async def reload(self) -> Rollout:
+        """Serve the model file as it is now, in all workers or in none; raises TicklineError."""
+        try:
+            rollout = await self._holder.reload(model_file(self.settings.model_path))
+        except Exception:
+            self.metrics.reloaded("failure")
+            raise
+        self.metrics.reloaded("success")
+        return rollout
+
+    def render_metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics of all workers in the format that a scraper accepts, with its media type."""
+        card, engine = self.model.card, self.model.predictor.engine
+        model = {"name": card.name, "version": card.version, "engine": engine.name}
+        return render(BoardCollector(self.board, card.labels, model), accept)
+
+    async def stop(self) -> None:
+        """Finish what runs."""
+        self.ready = False
+        self._following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._following
+        self._batches.shutdown()

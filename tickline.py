@@ -1,0 +1,57 @@
+"""The command `tickline`: one front door. A command's module is imported only when that command is called."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+from features_fast.errors import TicklineError
+
+COMMANDS = {
+    "data": ("training.commands", "write daily bars: real series or a synthetic one"),
+    "features": ("training.commands", "compute the 22 features of a file of bars"),
+    "train": ("training.commands", "fit scaler and classifier, and report on them"),
+    "export": ("export.commands", "turn the trained model into one certified ONNX file"),
+    "verify": ("runtime.commands", "replay a model file's certificate"),
+    "serve": ("runtime.commands", "serve predictions over HTTP"),
+    "predict": ("runtime.commands", "predict one row with a model file or a running server"),
+}
+"""Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; the namespace's `run` executes the command."""
+    parser = argparse.ArgumentParser(
+        prog="tickline",
+        description="Market bars in, an UP/DOWN probability out, in microseconds.",
+        epilog="example: tickline train --source sp500 && tickline export && tickline verify && tickline serve",
+    )
+    parser.add_argument("--version", action="version", version=f"tickline {metadata.version('tickline')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in arguments[:1]:
+            getattr(import_module(module), f"add_{name}")(command)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it succeeded, 1 with one line on standard error when something outside is wrong."""
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        return options.run(options) or 0
+    except TicklineError as error:
+        print(f"tickline: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"tickline: {error.name} is not installed: pip install 'tickline[train]'", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: nothing is left to say
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
