@@ -1,0 +1,288 @@
+"""The commands `tickline data`, `tickline features` and `tickline train`."""
+
+import argparse
+import ast
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.defaults import BUNDLED_SOURCES, DATA_FILE, DAYS, MODEL_TYPES, MODEL_VERSION, SEED, TICKER
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+# Pandas, scikit-learn and rich are imported where a command runs, so that `--help` answers at once.
+SOURCES: tuple[str, ...] = ("synthetic", *BUNDLED_SOURCES)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Make a parser that of `tickline data`."""
+    _describe(
+        parser,
+        "Write daily bars to a CSV or Parquet file: synthetic ones, or real ones of an index, 1999 to 2018.",
+        "tickline data --source synthetic --days 2500 --seed 7 --output data/raw/stock_data.csv",
+    )
+    parser.add_argument("--source", choices=SOURCES, default="synthetic", help="where bars come from (%(default)s)")
+    _add_synthetic(parser)
+    parser.add_argument("--ticker", help=f"name of the ticker ({TICKER}, SP500 or NASDAQ)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(DATA_FILE),
+        metavar="FILE",
+        help="file to write, .csv or .parquet (%(default)s)",
+    )
+    parser.set_defaults(run=run_data)
+
+
+def add_features(parser: argparse.ArgumentParser) -> None:
+    """Make a parser that of `tickline features`."""
+    _describe(
+        parser,
+        "Compute the 22 features of every bar in a file, each ticker by itself.",
+        "tickline features data/raw/stock_data.csv features.parquet --drop-warm-up",
+    )
+    parser.add_argument("input", type=Path, metavar="IN", help="bars, .csv or .parquet")
+    parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .csv or .parquet")
+    parser.add_argument(
+        "--drop-warm-up", action="store_true", help="leave out the first 49 bars of each ticker, which have no features"
+    )
+    parser.set_defaults(run=run_features)
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Make a parser that of `tickline train`."""
+    _describe(
+        parser,
+        "Train a model and judge it beside two forecasts that need none. Without --source and --data it reads\n"
+        f"{DATA_FILE}, or generates synthetic bars and writes them there.",
+        "tickline train --source sp500 --model gradient_boosting --set n_estimators=200",
+    )
+    bars = parser.add_mutually_exclusive_group()
+    bars.add_argument("--source", choices=SOURCES, help="train on synthetic bars or on an index, 1999 to 2018")
+    bars.add_argument("--data", type=Path, metavar="FILE", help="train on the bars in a file, .csv or .parquet")
+    _add_synthetic(parser)
+    parser.add_argument("--model", choices=MODEL_TYPES, default=MODEL_TYPES[0], help="type of model (%(default)s)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_parameter,
+        metavar="NAME=VALUE",
+        dest="params",
+        help="parameter of the scikit-learn classifier, such as n_estimators=200; may be repeated",
+    )
+    parser.add_argument(
+        "--model-path",
+        type=Path,
+        default=Path(os.environ.get("MODEL_PATH") or "models/"),
+        metavar="DIR",
+        help="directory to write (environment: MODEL_PATH; now %(default)s)",
+    )
+    parser.add_argument(
+        "--model-version", default=MODEL_VERSION, metavar="V", help="version of the model (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the metadata as JSON instead of tables")
+    parser.set_defaults(run=run_train)
+
+
+def run_data(args: argparse.Namespace) -> None:
+    """Write bars to a file and say what they are."""
+    from training.data import write_table
+
+    bars = _bars(args.source, args.days, args.seed, args.ticker)
+    write_table(bars, args.output)
+    print(f"wrote {args.output}: {_summary(bars)}")
+
+
+def run_features(args: argparse.Namespace) -> None:
+    """Write the features of a file of bars."""
+    from features_fast import FEATURE_NAMES
+    from training.data import write_table
+    from training.features import create_features
+    from training.reader import read_bars
+
+    console = _console()
+    with _progress(console) as progress:
+        reading = progress.add_task(f"reading {args.input}", total=None)
+        bars = read_bars(args.input)
+        progress.remove_task(reading)
+        tickers = progress.add_task("computing", total=bars["Ticker"].nunique())
+        frame = create_features(bars, on_ticker=lambda _: progress.advance(tickers))
+        frame = frame[["Date", "Ticker", *FEATURE_NAMES]]
+        if args.drop_warm_up:
+            frame = frame[frame[FEATURE_NAMES[-1]].notna()]
+        progress.update(tickers, description=f"writing {args.output}")
+        write_table(frame, args.output)
+    print(f"wrote {args.output}: {_summary(frame, 'rows')}, {len(FEATURE_NAMES)} features")
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """Train a model, write it and show what it is worth."""
+    console = _console()
+    with _stages(console) as begin:
+        begin("libraries")
+        from training.workflow import train_model
+
+        begin("bars")
+        if args.source:
+            bars, source = _bars(args.source, args.days, args.seed), args.source
+        elif args.data:
+            from training.reader import read_bars
+
+            bars, source = read_bars(args.data), args.data.name
+        else:
+            from training.data import load_or_generate_data
+
+            source = Path(DATA_FILE).name if Path(DATA_FILE).exists() else "synthetic"
+            bars = load_or_generate_data(DATA_FILE, args.days, args.seed)
+        metadata = train_model(
+            bars,
+            args.model_path,
+            source=source,
+            model_type=args.model,
+            params=dict(args.params),
+            seed=args.seed,
+            version=args.model_version,
+            on_stage=begin,
+        )
+    if args.json:
+        import json
+
+        print(json.dumps(metadata, indent=2))
+    else:
+        _show(metadata, args.model_path, _summary(bars))
+
+
+def _describe(parser: argparse.ArgumentParser, description: str, example: str) -> None:
+    """Give a parser its description and an example."""
+    parser.description = description
+    parser.epilog = f"example:\n  {example}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that generated bars depend on."""
+    parser.add_argument("--days", type=int, default=DAYS, metavar="N", help="number of synthetic bars (%(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="same seed, same result (%(default)s)")
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    """Parse NAME=VALUE; a value is a Python literal or else text."""
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    try:
+        return name.strip(), ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError):
+        return name.strip(), value.strip()
+
+
+def _bars(source: str, days: int, seed: int, ticker: str | None = None) -> "pd.DataFrame":
+    """Return the bars of a source."""
+    from training.data import generate_synthetic_stock_data, load_bundled_data
+
+    if source == "synthetic":
+        return generate_synthetic_stock_data(days, TICKER if ticker is None else ticker, seed)
+    bars = load_bundled_data(source)
+    return bars if ticker is None else bars.assign(Ticker=ticker)
+
+
+def _summary(frame: "pd.DataFrame", rows: str = "bars") -> str:
+    """Return in one line how many rows there are, of what and when."""
+    tickers = frame["Ticker"].unique()
+    names = ", ".join(tickers[:3]) + (f" and {len(tickers) - 3} more" if len(tickers) > 3 else "")
+    when = f" from {frame['Date'].min():%Y-%m-%d} to {frame['Date'].max():%Y-%m-%d}" if len(frame) else ""
+    return f"{len(frame):,} {rows} of {names or 'no ticker'}{when}"
+
+
+def _console() -> "Console":
+    """Return the console for progress: standard error, so that what is printed can be piped on."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _progress(console: "Console") -> "Progress":
+    """Return a progress display that vanishes when done and shows nothing in a pipe."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def _stages(console: "Console") -> Iterator[Callable[[str], None]]:
+    """Yield a function that begins a stage; a terminal shows a spinner, and every stage leaves a line with its time."""
+    from time import perf_counter
+
+    from rich.status import Status
+
+    status = Status("", console=console)
+    began: tuple[str, float] | None = None
+
+    def finish() -> None:
+        if began is not None:
+            console.print(f"{began[0]:<12}{perf_counter() - began[1]:6.2f} s")
+
+    def begin(stage: str) -> None:
+        nonlocal began
+        finish()
+        began = (stage, perf_counter())
+        status.update(stage)
+
+    with status:
+        yield begin
+        finish()
+
+
+def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
+    """Print the metrics beside both baselines, what they are worth, and the paths written."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"{metadata['name']} {metadata['version']}, trained on {summary}", soft_wrap=True)
+    for part in ("validation", "test"):
+        console.print(_table(metadata, part))
+    console.print(_verdict(metadata["skill"]["test"]), soft_wrap=True)
+    for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report/"):
+        console.print(f"wrote {model_path / name}", soft_wrap=True)
+
+
+def _table(metadata: dict[str, Any], part: str) -> "Table":
+    """Return the metrics of one part as a table."""
+    from rich import box
+    from rich.table import Table
+
+    split = metadata["split"][part]
+    title = f"{part}: {split['rows']:,} rows, {split['first_date']} to {split['last_date']}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    rows = {metadata["name"]: metadata["metrics"][part], **metadata["baselines"][part]}
+    table.add_column("")
+    for metric in metadata["metrics"][part]:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for name, metrics in rows.items():
+        cells = ("-" if value is None else f"{value:.3f}" for value in metrics.values())
+        table.add_row(name.replace("_", " "), *cells)
+    return table
+
+
+def _verdict(skill: dict[str, Any]) -> str:
+    """Return in one sentence whether the test shows any skill."""
+    gain, error = skill["accuracy_gain"], skill["standard_error"]
+    baseline = skill["baseline"].replace("_", " ")
+    measured = f"{100 * gain:+.1f} points of accuracy against {baseline}, standard error {100 * error:.1f}"
+    if gain > 1.96 * error:
+        return f"The test shows skill: {measured}."
+    return f"The test shows no skill: {measured}."

@@ -1,0 +1,107 @@
+"""The rows that a model is fitted, tuned and judged on, parted in time without a leak."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features_fast import FEATURE_NAMES, WARM_UP
+from training.data import split_data
+from training.errors import DataError
+from training.features import label_rows
+
+MINIMUM_ROWS = 100
+"""Rows with a target below which a split into three parts measures nothing."""
+
+PARTS: tuple[str, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the rows.
+
+    Attributes
+    ----------
+    X : (n, 22) float32
+        Features, C-contiguous.
+    y : (n,) int64
+        1 (UP) or 0 (DOWN).
+    first_date, last_date : Timestamp
+        Dates of the bars that the first and the last row belong to.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.int64]
+    first_date: pd.Timestamp
+    last_date: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training, validation and test rows."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+    def save(self, path: Path) -> None:
+        """Write the arrays as ``X_train``, ``y_train``, ... to an ``.npz`` file."""
+        arrays: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {}
+        for name in PARTS:
+            part: Part = getattr(self, name)
+            arrays |= {f"X_{name}": part.X, f"y_{name}": part.y}
+        np.savez(path, allow_pickle=False, **arrays)
+
+
+def build_dataset(df: pd.DataFrame, train_ratio: float = 0.70, val_ratio: float = 0.15) -> Dataset:
+    """Turn bars into training, validation and test rows.
+
+    The features of a row use bars up to its own alone, so they are computed over the whole series of each ticker. Its
+    target reads the next bar; therefore the last row of each ticker before a boundary, whose target would read a bar
+    of the next part, belongs to no part. No bar from the first validation date on has any influence on the training
+    rows, and none from the first test date on has any on the validation rows.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Bars with the columns Date, Ticker, Open, High, Low, Close, Volume, each ticker in time order.
+    train_ratio, val_ratio : float
+        Shares of the rows, see `training.data.split_data`.
+
+    Returns
+    -------
+    Dataset
+        Its rows in the order of ``df``.
+
+    Raises
+    ------
+    DataError
+        The bars are invalid or too few, or all training targets are the same.
+    """
+    rows = label_rows(df)
+    if len(rows) < MINIMUM_ROWS:
+        raise DataError(
+            f"too few bars to train: expected at least {MINIMUM_ROWS} rows with a target, got {len(rows)} from "
+            f"{len(df)} bars; one ticker needs {WARM_UP + MINIMUM_ROWS + 1} bars: {WARM_UP} of warm-up, "
+            f"{MINIMUM_ROWS} rows and the last bar, which has no target"
+        )
+    train, validation, test = split_data(rows, train_ratio, val_ratio)
+    dataset = Dataset(_part(train, validation["Date"].min()), _part(validation, test["Date"].min()), _part(test, None))
+    classes = np.unique(dataset.train.y)
+    if len(classes) != 2:
+        raise DataError(
+            f"data: expected training targets of both classes, got {len(train)} of class {classes[0]} alone"
+        )
+    return dataset
+
+
+def _part(rows: pd.DataFrame, next_part: pd.Timestamp | None) -> Part:
+    """Return a part without the rows whose target reads a bar of the next part."""
+    if next_part is not None:
+        rows = rows[rows["Target_Date"] < next_part]
+        if rows.empty:
+            raise DataError(f"data: expected rows whose target is known before {next_part:%Y-%m-%d}, got none")
+    X = np.ascontiguousarray(rows[list(FEATURE_NAMES)].to_numpy(dtype=np.float32))
+    return Part(X, rows["Target"].to_numpy(dtype=np.int64), rows["Date"].min(), rows["Date"].max())

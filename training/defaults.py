@@ -1,0 +1,19 @@
+"""What holds where nothing else is said; a module of its own, because the command line reads it without pandas."""
+
+DATA_FILE = "data/raw/stock_data.csv"
+DAYS = 2500
+SEED = 42
+TICKER = "SYNTH"
+MODEL_VERSION = "1.0.0"
+
+BUNDLED_SOURCES: tuple[str, ...] = ("sp500", "nasdaq")
+"""Real daily series that the package `arch` brings along."""
+
+CLASSIFIER_PARAMS: dict[str, dict[str, object]] = {
+    "random_forest": {"n_estimators": 100, "max_depth": 10},
+    "gradient_boosting": {"n_estimators": 100, "max_depth": 3},
+    "logistic": {"max_iter": 1000},
+}
+"""Each model type with the parameters of its classifier; the first is the default."""
+
+MODEL_TYPES: tuple[str, ...] = tuple(CLASSIFIER_PARAMS)

@@ -1,0 +1,127 @@
+"""One training run: bars in, a model directory with its evidence out."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.dataset import PARTS, Dataset, Part, build_dataset
+from training.defaults import MODEL_TYPES, MODEL_VERSION, SEED
+from training.errors import ModelError
+from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
+from training.predictor import StockPredictor
+from training.reader import BAR_COLUMNS
+from training.report import write_report
+from training.staging import publish_directory
+
+DATASET_FILE = "datasets.npz"
+REPORT_DIRECTORY = "report"
+
+
+def train_model(
+    bars: pd.DataFrame,
+    model_path: str | Path,
+    *,
+    source: str,
+    model_type: str = MODEL_TYPES[0],
+    params: Mapping[str, object] | None = None,
+    seed: int = SEED,
+    version: str = MODEL_VERSION,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> dict[str, Any]:
+    """Train a model on bars and write everything that is known of it.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Columns Date, Ticker, Open, High, Low, Close, Volume, each ticker in time order.
+    model_path : str or Path
+        The model directory. It receives ``model.joblib``, ``scaler.joblib``, ``metadata.json``, ``datasets.npz`` (the
+        rows of the three parts) and ``report/``, all or none.
+    source : str
+        Where the bars come from, for the metadata.
+    model_type, params, seed
+        See `StockPredictor`.
+    version : str
+        Which model this is.
+    on_stage : callable, optional
+        Called with the name of each stage as it begins.
+
+    Returns
+    -------
+    dict
+        The metadata as stored.
+
+    Raises
+    ------
+    DataError
+        The bars are invalid or too few.
+    ModelError
+        The model cannot be built, fitted or written.
+    """
+    model_path = Path(model_path)
+    predictor = StockPredictor(model_type, params, seed=seed)
+    on_stage("features")
+    dataset = build_dataset(bars)
+    on_stage("fit")
+    predictor.train(dataset.train.X, dataset.train.y)
+    on_stage("evaluation")
+    facts = {"data": _describe_bars(bars, source), "split": _describe_split(dataset)} | _judge(predictor, dataset)
+    on_stage("report")
+    try:
+        with publish_directory(model_path) as staging:
+            write_report(staging / REPORT_DIRECTORY, predictor, dataset)
+            dataset.save(staging / DATASET_FILE)
+            predictor.save(staging, version=version, facts=facts)
+    except OSError as error:
+        raise ModelError(f"{model_path}: the model cannot be written: {error.strerror or error}") from error
+    return predictor.metadata
+
+
+def _judge(predictor: StockPredictor, dataset: Dataset) -> dict[str, Any]:
+    """Return the metrics of a model and of both baselines, and its gain over the better baseline."""
+    metrics, baselines, skill = {}, {}, {}
+    for name in ("validation", "test"):
+        part: Part = getattr(dataset, name)
+        metrics[name] = predictor.evaluate(part.X, part.y)
+        guesses = baseline_predictions(dataset.train.y, part.X)
+        baselines[name] = {
+            baseline: classification_metrics(part.y, guess, guess.astype(np.float64))
+            for baseline, guess in guesses.items()
+        }
+        best = max(guesses, key=lambda baseline: float(np.mean(guesses[baseline] == part.y)))
+        gain, error = accuracy_gain(part.y, predictor.predict(part.X), guesses[best])
+        skill[name] = {"baseline": best, "accuracy_gain": gain, "standard_error": error}
+    return {"metrics": metrics, "baselines": baselines, "skill": skill}
+
+
+def _describe_bars(bars: pd.DataFrame, source: str) -> dict[str, object]:
+    """Return what identifies bars: source, tickers, dates and a digest of every value."""
+    digest = hashlib.sha256("\0".join(bars["Ticker"].astype(str)).encode())
+    digest.update(bars["Date"].to_numpy(dtype="datetime64[us]").tobytes())
+    digest.update(bars[list(BAR_COLUMNS[2:])].to_numpy(dtype=np.float64, copy=True).tobytes())
+    return {
+        "source": source,
+        "tickers": sorted(set(bars["Ticker"].astype(str))),
+        "bars": len(bars),
+        "first_date": _iso(bars["Date"].min()),
+        "last_date": _iso(bars["Date"].max()),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _describe_split(dataset: Dataset) -> dict[str, object]:
+    """Return the size and the dates of each part."""
+    parts: dict[str, Part] = {name: getattr(dataset, name) for name in PARTS}
+    return {
+        name: {"rows": len(part.y), "first_date": _iso(part.first_date), "last_date": _iso(part.last_date)}
+        for name, part in parts.items()
+    }
+
+
+def _iso(date: pd.Timestamp) -> str:
+    """Return a date as text, with the time of day only where it has one."""
+    return date.date().isoformat() if date == date.normalize() else date.isoformat()
