@@ -1,0 +1,105 @@
+"""The command `tickline export`."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from export.defaults import DEFAULT_TOLERANCE
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the arguments of `tickline export`."""
+    parser.description = (
+        "Turn scaler and classifier of a trained model into one ONNX file, compare it with scikit-learn over the\n"
+        "whole test set and over golden rows, which travel in the file, and write nothing where they differ.\n\n"
+        "model.joblib and scaler.joblib are pickles, which run code when they are opened: export only a directory\n"
+        "that you trust."
+    )
+    parser.epilog = "example:\n  tickline train --source sp500 && tickline export && tickline verify"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--model-path",
+        type=Path,
+        default=Path(os.environ.get("MODEL_PATH") or "models/"),
+        metavar="DIR",
+        help="directory of the trained model; receives model.onnx (environment: MODEL_PATH; now %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=DEFAULT_TOLERANCE,
+        metavar="P",
+        help="largest difference of a probability that passes (%(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Export the trained model of a directory and say what was compared."""
+    with _stages() as begin:
+        begin("loading libraries")
+        from export.exporter import export_classifier
+        from export.trained import read_trained_model
+        from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
+        from runtime.engine import OnnxruntimeEngine
+
+        begin("reading the trained model")
+        path = model_file(options.model_path)
+        trained = read_trained_model(path.parent)
+        export_classifier(
+            trained.pipeline,
+            path,
+            rows=trained.rows,
+            test_rows=trained.test_rows,
+            name=trained.name,
+            version=trained.version,
+            feature_names=trained.feature_names,
+            labels=trained.labels,
+            feature_specification=trained.feature_specification,
+            training=trained.training,
+            libraries=trained.libraries,
+            tolerance=options.tolerance,
+            progress=begin,
+        )
+    content, sha256 = read_sealed(path)
+    card, certificate = parse_metadata(OnnxruntimeEngine(content).metadata)
+    golden = len(golden_rows(card, certificate)[0])
+    if options.json:
+        report = {
+            "path": str(path),
+            "name": card.name,
+            "version": card.version,
+            "sha256": sha256,
+            "size_bytes": len(content),
+            "features": len(card.feature_names),
+            "labels": card.labels,
+            "reference": certificate.reference,
+            "compared_rows": certificate.compared_rows,
+            "golden_rows": golden,
+            "max_probability_difference": certificate.max_probability_difference,
+            "tolerance": certificate.tolerance,
+            "label_flips": certificate.label_flips,
+        }
+        print(json.dumps(report))
+        return
+    print(
+        f"wrote {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
+        f"  compared  {certificate.compared_rows:,} rows with {certificate.reference}: "
+        f"{certificate.compared_rows - golden:,} of the test set and {golden:,} golden ones\n"
+        f"  found     largest difference {certificate.max_probability_difference:.2e} "
+        f"(allowed {certificate.tolerance:g}), {certificate.label_flips} label flips"
+    )
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """Yield a function that names the stage that begins; a terminal shows it with a spinner, a pipe nothing."""
+    from rich.console import Console
+
+    # On standard error, so that what is printed can be piped on.
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
