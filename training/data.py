@@ -19,11 +19,11 @@ _FIRST_PRICE = 100.0
 _BASE_VOLUME = 2_000_000.0
 
 # Of each regime (rising, quiet, falling): daily drift and volatility of the log price, and the mean length in days.
-_DRIFT = (0.0040, 0.0, -0.0045)
+_DRIFT = (0.0055, 0.0, -0.0065)
 _VOLATILITY = (0.009, 0.006, 0.014)
-_LENGTH = (45.0, 30.0, 35.0)
+_LENGTH = (50.0, 25.0, 40.0)
 # Pulls the log price back to where it began, so that a series of any length stays at prices that cents can express.
-_REVERSION = 0.001
+_REVERSION = 0.002
 # GARCH(1, 1) with a mean of 1: large moves follow large moves.
 _ARCH, _GARCH = 0.10, 0.85
 
@@ -211,10 +211,13 @@ def split_data(
         )
     if "Date" not in df.columns:
         raise DataError(f"data: expected a column 'Date', got {', '.join(map(repr, df.columns)) or 'none'}")
+    if df.empty:
+        raise DataError("data: expected rows for training, validation and test, got none")
     dates = df["Date"].to_numpy(dtype="datetime64[us]")
     ordered = np.sort(dates)
-    first_validation = ordered[_boundary(len(ordered), train_ratio)]
-    first_test = ordered[_boundary(len(ordered), train_ratio + val_ratio)]
+    first_validation, first_test = (
+        ordered[min(round(len(df) * share), len(df) - 1)] for share in (train_ratio, train_ratio + val_ratio)
+    )
     parts = (
         df[dates < first_validation],
         df[(dates >= first_validation) & (dates < first_test)],
@@ -222,10 +225,5 @@ def split_data(
     )
     if any(part.empty for part in parts):
         sizes = ", ".join(str(len(part)) for part in parts)
-        raise DataError(f"data: expected rows for training, validation and test, got {len(df)} rows, split {sizes}")
+        raise DataError(f"data: expected rows for training, validation and test, got {sizes} of {len(df)}")
     return parts
-
-
-def _boundary(rows: int, share: float) -> int:
-    """Return the position of the first row after the first ``share`` of the rows."""
-    return min(round(rows * share), rows - 1)

@@ -89,11 +89,9 @@ def build_dataset(df: pd.DataFrame, train_ratio: float = 0.70, val_ratio: float 
         )
     train, validation, test = split_data(rows, train_ratio, val_ratio)
     dataset = Dataset(_part(train, validation["Date"].min()), _part(validation, test["Date"].min()), _part(test, None))
-    classes = np.unique(dataset.train.y)
-    if len(classes) != 2:
-        raise DataError(
-            f"data: expected training targets of both classes, got {len(train)} of class {classes[0]} alone"
-        )
+    targets = dataset.train.y
+    if len(np.unique(targets)) != 2:
+        raise DataError(f"data: expected training targets of both classes, got {len(targets)} of {targets[0]} alone")
     return dataset
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
@@ -48,7 +49,7 @@ def write_report(directory: Path, predictor: StockPredictor, dataset: Dataset) -
         "feature_importance": lambda figure: _draw_importance(figure, predictor),
     }
     for name, draw in pictures.items():
-        figure = Figure(figsize=(7.2, 6.4), dpi=120, layout="constrained")
+        figure = Figure(figsize=(7.2, 6.4), dpi=120, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
         FigureCanvasAgg(figure)
         draw(figure)
         figure.suptitle(title, fontsize=11)
@@ -91,7 +92,7 @@ def _draw_roc(figure: Figure, dataset: Dataset, probabilities: dict[str, NDArray
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title="ROC")
     axes.set(xlabel="false positive rate (DOWN called UP)", ylabel="true positive rate (UP called UP)")
     _finish(axes)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", facecolor="white", edgecolor="none", framealpha=0.9)
 
 
 def _draw_calibration(figure: Figure, y: NDArray[np.int64], probability: NDArray[np.float64]) -> None:
@@ -119,7 +120,7 @@ def _draw_calibration(figure: Figure, y: NDArray[np.int64], probability: NDArray
     margin = 0.05 * (high - low) + 0.01
     axes.set(ylim=(0, 1), ylabel="share of UP (95 % interval)", title="Calibration, groups of equal size")
     _finish(axes)
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left", facecolor="white", edgecolor="none", framealpha=0.9)
     counts.hist(probability, bins=40, color=_SECOND)
     counts.set(xlim=(max(0, low - margin), min(1, high + margin)), xlabel="predicted probability of UP", ylabel="rows")
     _finish(counts)
@@ -156,7 +157,7 @@ def _draw_importance(figure: Figure, predictor: StockPredictor) -> None:
     axes.set(xlabel=meaning, title="Feature importance, from the training rows")
     axes.margins(y=0.01)
     _finish(axes)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", facecolor="white", edgecolor="none", framealpha=0.9)
 
 
 def _finish(axes: Axes) -> None:
