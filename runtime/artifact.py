@@ -6,6 +6,7 @@ model, because Protocol Buffers allow the fields of a message in any order.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ MODEL_FILE = "model.onnx"
 CARD_KEY = "tickline.model"
 CERTIFICATE_KEY = "tickline.certificate"
 SEAL_KEY = b"tickline.sha256"
+
+_UNSAFE_IN_A_NAME = re.compile(r'["\\\x00-\x1f]')  # what JSON would have to escape
 
 # ModelProto.metadata_props is field 14 and each entry has a key (field 1) and a value (field 2), all length-delimited.
 _SEAL_PREFIX = b"\x0a" + bytes([len(SEAL_KEY)]) + SEAL_KEY + b"\x12\x40"
@@ -61,6 +64,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     feature_specification: str | None = None
     training: dict[str, Any] = {}
     libraries: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for what, names in (("feature_names", self.feature_names), ("labels", self.labels)):
+            if not names or len(set(names)) != len(names):
+                raise ArtifactError(f"card: {what}: expected different names, got {', '.join(names) or 'none'}")
+        for name in self.feature_names:
+            if not name or _UNSAFE_IN_A_NAME.search(name):
+                raise ArtifactError(
+                    f"card: feature_names: expected no quotes, backslashes or control characters, got {name!r}"
+                )
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,8 +16,11 @@ from runtime.problems import Problem
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 """Smallest magnitude that float32 rounds to infinity."""
 
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)  # the latter for a member's name that is not UTF-8
+
 _PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
+_MEMBER = re.compile(r"Object (?:contains )?(?P<fault>missing required|unknown) field `(?P<name>.*?)`")
 _NAMES = {"float": "number", "str": "string", "int": "integer", "bool": "boolean"}
 
 
@@ -61,7 +64,7 @@ class RowDecoder:
         """
         try:
             values = self._one.decode(body).features
-        except msgspec.DecodeError as error:
+        except _DECODE_ERRORS as error:
             raise _explain(body, error) from None
         self._fill(values, row, "features")
 
@@ -75,7 +78,7 @@ class RowDecoder:
         """
         try:
             decoded = self._many.decode(body).features
-        except msgspec.DecodeError as error:
+        except _DECODE_ERRORS as error:
             raise _explain(body, error) from None
         if not decoded:
             raise Problem(422, "expected at least 1 row, got 0", field="features")
@@ -108,7 +111,7 @@ def _not_finite(field: str, received: str) -> Problem:
     return Problem(422, f"expected {expected}, got {received}", field=field, expected=expected, received=received)
 
 
-def _explain(body: bytes, error: msgspec.DecodeError) -> Problem:
+def _explain(body: bytes, error: Exception) -> Problem:
     """Turn a decoder's error into a problem that names the field."""
     message = str(error)
     path = _PATH.search(message)
@@ -124,8 +127,13 @@ def _explain(body: bytes, error: msgspec.DecodeError) -> Problem:
             for group in ("expected", "received")
         )
         detail = f"expected {expected}, got {received}"
-        return Problem(422, detail, field=field, expected=expected, received=received)
-    return Problem(422, _PATH.sub("", message).replace("Object ", "", 1).replace("`", ""), field=field or None)
+        return Problem(422, detail, field=field or "body", expected=expected, received=received)
+    member = _MEMBER.match(message)
+    if member:
+        field = f"{field}.{member['name']}" if field else member["name"]
+        detail = "this field is required and missing" if member["fault"] == "missing required" else "no such field"
+        return Problem(422, detail, field=field)
+    return Problem(422, _PATH.sub("", message), field=field or "body")
 
 
 def _explain_malformed(body: bytes, message: str) -> Problem:
@@ -133,14 +141,16 @@ def _explain_malformed(body: bytes, message: str) -> Problem:
     if not body.strip():
         return Problem(400, "the body is empty; expected a JSON object with `features`")
     try:
-        document = json.loads(body)
+        found = next(_non_finite(json.loads(body), ""), None)
     except (ValueError, RecursionError):
-        return Problem(400, f"the body is not valid JSON: {message.removeprefix('JSON is malformed: ')}")
-    field, value = next(_non_finite(document, ""), ("body", message))
-    return _not_finite(field, str(value))
+        found = None
+    if found:
+        field, value = found
+        return _not_finite(field, json.dumps(value))
+    return Problem(400, f"the body is not valid JSON in UTF-8: {message.removeprefix('JSON is malformed: ')}")
 
 
-def _non_finite(value: Any, path: str) -> Any:
+def _non_finite(value: Any, path: str) -> Iterator[tuple[str, float]]:
     """Yield path and value of every number in a JSON document that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path, value

@@ -53,8 +53,8 @@ class Predictor:
             ("feature_names", self.card.feature_names, self.engine.features),
             ("labels", self.card.labels, self.engine.classes),
         ):
-            if len(names) != width or len(set(names)) != width:
-                raise ArtifactError(f"card: expected {width} different {what}, got {', '.join(names)}")
+            if len(names) != width:
+                raise ArtifactError(f"card: expected {width} {what}, got {', '.join(names)}")
         self.example, self.replay = self._verify()
         self.row = self.engine.row.data.cast("B")
         """Bytes of the float32 row that `predict_row` predicts."""

@@ -13,6 +13,8 @@ from features_fast.errors import TicklineError
 
 MEDIA_TYPE = "application/problem+json"
 
+_LONGEST = 300
+
 
 class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
     """A request that cannot be answered, with all that its client needs to mend it.
@@ -40,7 +42,8 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
-        super().__init__(f"{field}: {detail}" if field else detail)
+        field = field and _clip(field)
+        super().__init__(f"{field}: {_clip(detail)}" if field else _clip(detail))
         self.status = status
         self.headers = dict(headers or {})
         self.members: dict[str, Any] = {
@@ -58,6 +61,11 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
         return Response(
             msgspec.json.encode(self.members), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
         )
+
+
+def _clip(text: str) -> str:
+    """Shorten a text that may quote the request, so that no reply grows with what a client sends."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def answer_problem(request: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
 """From probabilities to a reply's bytes, by templates that are built once a model."""
 
-import math
 import time
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -49,9 +49,10 @@ class ReplyWriter:
         The class is that of the largest of the returned probabilities, the first one where they tie, as scikit-learn
         decides; a probability is the shortest text that reads back as the same float32.
         """
-        index = int(probabilities.argmax())
-        if not math.isfinite(probabilities.sum()):
+        values = probabilities.tolist()
+        if not isfinite(sum(values)):
             raise Problem(422, "the model's answer to these values is not finite", field="features")
+        index = values.index(max(values))
         texts = tuple(map(str, probabilities))
         return index, self._prediction[index] % (texts[index], *texts)
 

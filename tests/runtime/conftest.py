@@ -1,0 +1,89 @@
+"""Small certified models, made once a session by the real exporter, and a real server on one of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from export import export_classifier
+from features_fast import FEATURE_NAMES, specification_hash
+from runtime.artifact import seal
+from tests.serving import RunningServer, running_server
+
+THREE_CLASSES = ("calm", "normal", 'wild "%s"')
+FIVE_NAMES = ("a", "b c", "d.e", "f%", "ĝ")
+
+
+def random_rows(count: int, width: int, seed: int) -> NDArray[np.float32]:
+    """Return rows of different scales."""
+    generator = np.random.default_rng(seed)
+    return (generator.normal(size=(count, width)) * np.geomspace(0.01, 1000, width)).astype(np.float32)
+
+
+def fitted_forest(seed: int) -> tuple[Pipeline, NDArray[np.float32]]:
+    """Return a forest on 22 features that depends on its seed, and its training rows."""
+    rows = random_rows(600, len(FEATURE_NAMES), seed)
+    target = (rows[:, 0] / 0.01 + rows[:, 21] / 1000 > 0).astype(np.int64)
+    forest = RandomForestClassifier(20, max_depth=6, random_state=seed)
+    return make_pipeline(StandardScaler(), forest).fit(rows, target), rows
+
+
+def export_forest(path: Path, version: str, seed: int = 0) -> Pipeline:
+    """Export a forest and return it."""
+    pipeline, rows = fitted_forest(seed)
+    export_classifier(
+        pipeline,
+        path,
+        rows=rows,
+        test_rows=rows,
+        name="random_forest",
+        version=version,
+        feature_names=FEATURE_NAMES,
+        labels=("DOWN", "UP"),
+        feature_specification=specification_hash(),
+    )
+    return pipeline
+
+
+def edited(content: bytes, key: str, edit: Callable[[str], str]) -> bytes:
+    """Return the model with one metadata property edited, and sealed again as a forger would."""
+    model = onnx.load_from_string(content)
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != "tickline.sha256"}
+    properties[key] = edit(properties[key])
+    onnx.helper.set_model_props(model, properties)
+    return seal(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def forest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A forest with our 22 features, version 1.0.0."""
+    path = tmp_path_factory.mktemp("forest") / "model.onnx"
+    export_forest(path, "1.0.0")
+    return path
+
+
+@pytest.fixture(scope="session")
+def three_class_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A logistic model of three classes and five features, with a label that needs escapes."""
+    path = tmp_path_factory.mktemp("three") / "model.onnx"
+    rows = random_rows(400, 5, seed=1)
+    target = np.array(THREE_CLASSES)[np.digitize(rows[:, 4], [-300, 300])]
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, target)
+    export_classifier(
+        pipeline, path, rows=rows, test_rows=rows, name="three", version="3.2.1", feature_names=FIVE_NAMES
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(forest_path: Path) -> Iterator[RunningServer]:
+    """One worker on the forest, with limits that a test can reach."""
+    with running_server(forest_path, MAX_BATCH_ROWS="50", MAX_BODY_BYTES="65536") as running:
+        yield running

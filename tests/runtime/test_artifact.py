@@ -1,0 +1,106 @@
+"""The artifact: every byte is sealed, and every way of spoiling a file has its own message."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from runtime.artifact import (
+    CARD_KEY,
+    CERTIFICATE_KEY,
+    ArtifactError,
+    Certificate,
+    ModelCard,
+    check_seal,
+    compare,
+    golden_rows,
+    model_file,
+    parse_metadata,
+    read_sealed,
+    seal,
+)
+from runtime.engine import OnnxruntimeEngine
+
+
+def test_a_sealed_file_is_an_ordinary_onnx_model(forest_path: Path) -> None:
+    content, sha256 = read_sealed(forest_path)
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties["tickline.sha256"] == sha256
+    card, certificate = parse_metadata(OnnxruntimeEngine(content).metadata)
+    assert msgspec.json.decode(properties[CARD_KEY], type=ModelCard) == card
+    assert msgspec.json.decode(properties[CERTIFICATE_KEY], type=Certificate) == certificate
+
+
+def test_any_changed_byte_is_noticed(forest_path: Path) -> None:
+    content, _ = read_sealed(forest_path)
+    generator = np.random.default_rng(0)
+    for position in [0, len(content) - 1, *generator.integers(0, len(content), 200).tolist()]:
+        changed = bytearray(content)
+        changed[position] ^= 1 << int(generator.integers(8))
+        with pytest.raises(ArtifactError):
+            check_seal(bytes(changed))
+
+
+@pytest.mark.parametrize("length", [0, 1, 84, 85, 86, 1000, -1])
+def test_any_truncation_is_noticed(forest_path: Path, length: int) -> None:
+    with pytest.raises(ArtifactError):
+        check_seal(forest_path.read_bytes()[:length])
+
+
+def test_messages_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"nothing\.onnx: no model file; make one with `tickline train`"):
+        read_sealed(tmp_path / "nothing.onnx")
+    foreign = tmp_path / "foreign.onnx"
+    foreign.write_bytes(b"not a model" * 100)
+    with pytest.raises(ArtifactError, match=r"foreign\.onnx: no seal at the end"):
+        read_sealed(foreign)
+    with pytest.raises(ArtifactError, match="cannot be read: Is a directory"):
+        read_sealed(tmp_path)
+
+
+def test_metadata_that_is_missing_or_malformed_is_named() -> None:
+    with pytest.raises(ArtifactError, match=f"{CARD_KEY} is missing"):
+        parse_metadata({})
+    with pytest.raises(ArtifactError, match=f"{CARD_KEY} is malformed.*feature_names"):
+        parse_metadata({CARD_KEY: '{"name":"a","version":"1"}', CERTIFICATE_KEY: "{}"})
+    card = '{"name":"a","version":"1","feature_names":["x"],"labels":["0","1"],"created":""}'
+    with pytest.raises(ArtifactError, match=f"{CERTIFICATE_KEY} is malformed"):
+        parse_metadata({CARD_KEY: card, CERTIFICATE_KEY: '{"reference": 1}'})
+
+
+def test_golden_rows_of_the_wrong_size_are_refused() -> None:
+    card = ModelCard(name="a", version="1", feature_names=("x", "y"), labels=("0", "1"), created="")
+    for rows, probabilities in ((b"", b""), (b"1234", bytes(16)), (bytes(16), bytes(16)), (bytes(8), bytes(15))):
+        certificate = Certificate(
+            reference="r",
+            tolerance=0,
+            rows=rows,
+            probabilities=probabilities,
+            compared_rows=0,
+            max_probability_difference=0,
+            label_flips=0,
+        )
+        with pytest.raises(ArtifactError, match="certificate: expected rows of 2 float32"):
+            golden_rows(card, certificate)
+
+
+def test_compare_counts_flips_and_never_overlooks_a_nan() -> None:
+    reference = np.array([[0.4, 0.6], [0.5, 0.5], [1.0, 0.0]])
+    found = compare(np.array([[0.6, 0.4], [0.5, 0.5], [1.0, 0.0]]), reference)
+    assert (found.rows, found.label_flips) == (3, 1)
+    assert found.max_probability_difference == pytest.approx(0.2)
+    assert compare(np.full((3, 2), np.nan), reference).max_probability_difference == np.inf
+
+
+def test_a_model_path_is_a_file_or_its_folder(tmp_path: Path) -> None:
+    assert model_file(tmp_path) == tmp_path / "model.onnx"
+    assert model_file(tmp_path / "a.onnx") == tmp_path / "a.onnx"
+    assert model_file(tmp_path / "missing") == tmp_path / "missing" / "model.onnx"
+
+
+def test_seal_is_the_hash_of_all_before_it() -> None:
+    assert check_seal(seal(b"body")) == "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5"

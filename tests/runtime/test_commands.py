@@ -1,0 +1,73 @@
+"""`tickline verify` and `tickline predict`, as a person or a script calls them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tickline
+from tests.serving import RunningServer
+
+
+def test_verify_prints_what_it_replayed(forest_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickline.main(["verify", str(forest_path)]) == 0
+    assert capsys.readouterr().out.startswith("verified: random_forest 1.0.0, sha256 ")
+    assert tickline.main(["verify", "--model-path", str(forest_path.parent), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["certificate"]["replay"]["rows"] >= 256
+
+
+def test_verify_takes_the_environment(
+    forest_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_PATH", str(forest_path))
+    assert tickline.main(["verify"]) == 0
+    assert "random_forest" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["graph", "golden probability"])
+def test_verify_fails_after_one_changed_byte(
+    part: str, forest_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(forest_path.read_bytes())
+    position = 2000 if part == "graph" else content.index(b'"probabilities":"') + 1017
+    content[position] ^= 1
+    changed = tmp_path / "model.onnx"
+    changed.write_bytes(content)
+    assert tickline.main(["verify", str(changed)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "changed after export" in error
+
+
+def test_predict_on_a_file(forest_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--model-path", str(forest_path)]
+    assert tickline.main(["predict", json.dumps([0.5] * 22), *where]) == 0
+    assert json.loads(capsys.readouterr().out)["prediction_label"] in ("UP", "DOWN")
+    assert tickline.main(["predict", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["model_version"] == "1.0.0"
+    assert tickline.main(["predict", "[1, 2]", *where]) == 1
+    assert capsys.readouterr().err == "tickline: features: expected 22 numbers, got 2\n"
+
+
+def test_predict_asks_a_server(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    url = ["--url", f"http://127.0.0.1:{server.port}/"]
+    for row in ([], [json.dumps([0.5] * 22)]):
+        assert tickline.main(["predict", *row, *url]) == 0
+        assert json.loads(capsys.readouterr().out)["model_version"] == "1.0.0"
+    assert tickline.main(["predict", '["a"]', *url]) == 1
+    assert "422: features[0]: expected number, got string" in capsys.readouterr().err
+
+
+def test_predict_says_when_no_one_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickline.main(["predict", "--url", "http://127.0.0.1:1"]) == 1
+    assert "Connection refused" in capsys.readouterr().err
+    assert tickline.main(["predict", "--url", "file:///etc/passwd"]) == 1
+    assert "--url: expected http:// or https://" in capsys.readouterr().err
+
+
+def test_a_folder_holds_the_model(forest_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickline.main(["verify", str(tmp_path)]) == 1
+    assert "no model file" in capsys.readouterr().err
+    shutil.copy(forest_path, tmp_path)
+    assert tickline.main(["verify", str(tmp_path)]) == 0

@@ -1,0 +1,117 @@
+"""Metrics: equal to a plain twin, summed over workers, and kept when a worker is replaced."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from runtime.board import PID, Board
+from runtime.metrics import BUCKETS, LABELS, METHODS, ROUTES, STATUSES, WORDS, BoardCollector, Metrics, render
+
+MODEL = {"name": "m", "version": "1", "engine": "onnxruntime"}
+
+
+def scrape(board: Board) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Return every sample that a scraper would read, by name and labels."""
+    text, media_type = render(BoardCollector(board, ("DOWN", "UP"), MODEL), "")
+    assert media_type.startswith("text/plain")
+    families = text_string_to_metric_families(text.decode())
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def dead_pid() -> int:
+    """Return the identity of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_counts_and_histograms_equal_a_twin(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    metrics = Metrics(board.claim())
+    generator = np.random.default_rng(0)
+    requests: Counter[tuple[str, str, str]] = Counter()
+    durations: dict[str, list[int]] = {}
+    for _ in range(2000):
+        route, method = ROUTES[generator.integers(len(ROUTES))], METHODS[generator.integers(len(METHODS))]
+        status = STATUSES[generator.integers(len(STATUSES))]
+        nanoseconds = int(10 ** generator.uniform(3, 11))
+        metrics.begin()
+        metrics.end(route, method, status, nanoseconds)
+        requests[route, method, str(status)] += 1
+        durations.setdefault(route, []).append(nanoseconds)
+    samples = scrape(board)
+    for (route, method, answered), count in requests.items():
+        assert samples["http_requests_total", (("method", method), ("route", route), ("status", answered))] == count
+    for route, values in durations.items():
+        name = "http_request_duration_seconds"
+        assert samples[f"{name}_count", (("route", route),)] == len(values)
+        assert samples[f"{name}_sum", (("route", route),)] == pytest.approx(sum(values) / 1e9)
+        for bound in BUCKETS:
+            bucket = samples[f"{name}_bucket", (("le", str(bound / 1e9)), ("route", route))]
+            assert bucket == sum(value <= bound for value in values)
+    assert samples["requests_in_flight", ()] == 0
+
+
+def test_nothing_that_a_client_sends_becomes_a_label(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    metrics = Metrics(board.claim())
+    metrics.begin()
+    metrics.end("/secret\n", "BREW", 404, 1)
+    text, _ = render(BoardCollector(board, ("DOWN", "UP"), MODEL), "")
+    assert b'method="other",route="unmatched",status="404"' in text
+    assert b"secret" not in text
+    assert b"BREW" not in text
+
+
+def test_predictions_are_counted_by_class(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    metrics = Metrics(board.claim())
+    metrics.predicted(1)
+    metrics.predicted(0, 41)
+    metrics.predicted(LABELS + 7)  # more classes than counters: the last counter takes the rest
+    samples = scrape(board)
+    assert samples["predictions_total", (("label", "DOWN"),)] == 41
+    assert samples["predictions_total", (("label", "UP"),)] == 1
+
+
+def test_a_scrape_shows_all_workers_and_a_replaced_one_loses_nothing(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    first = board.claim()
+    Metrics(first).predicted(1, 5)
+    Metrics(first).begin()
+    first[PID] = dead_pid()
+    other_view = Board(tmp_path, WORDS)  # as another process would map it
+    successor = other_view.claim()
+    metrics = Metrics(successor)
+    metrics.predicted(1, 2)
+    samples = scrape(board)
+    assert samples["predictions_total", (("label", "UP"),)] == 7
+    assert samples["requests_in_flight", ()] == 0  # the dead worker's requests are gone with it
+    assert first[PID] == successor[PID]
+
+
+def test_two_live_workers_have_two_slots(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    one, two = board.claim(), board.claim()
+    Metrics(one).predicted(0)
+    Metrics(two).predicted(0)
+    assert list(board.live()) == [0, 1]
+    samples = scrape(board)
+    assert samples["predictions_total", (("label", "DOWN"),)] == 2
+    assert samples["model_info", tuple(sorted(MODEL.items()))] == 1
+    assert {labels for name, labels in samples if name == "process_resident_memory_bytes"} == {
+        (("worker", "0"),),
+        (("worker", "1"),),
+    }
+
+
+def test_only_one_reload_at_a_time(tmp_path: Path) -> None:
+    with Board(tmp_path, WORDS).reloading(), pytest.raises(BlockingIOError), Board(tmp_path, WORDS).reloading():
+        pass
+    with Board(tmp_path, WORDS).reloading():
+        pass

@@ -1,0 +1,107 @@
+"""A server's life: it starts only on a model that it can trust, counts over all workers, and ends in order."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.artifact import CERTIFICATE_KEY
+from tests.runtime.conftest import edited
+from tests.serving import RunningServer, running_server, wait_until
+
+ROW = {"features": [0.5] * 22}
+
+
+def start_and_fail(**settings: str) -> tuple[int, str]:
+    """Run `tickline serve`, which must end by itself; return its status and its standard error."""
+    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "0", **settings}
+    command = [sys.executable, "-m", "tickline", "serve"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("fault", ["missing", "truncated", "foreign", "tampered"])
+def test_it_does_not_start_on_a_file_that_it_cannot_trust(
+    fault: str, workers: str, forest_path: Path, tmp_path: Path
+) -> None:
+    content, path = forest_path.read_bytes(), tmp_path / "model.onnx"
+    if fault == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif fault == "foreign":
+        path.write_bytes(b"\x08\x07" * 1000)
+    elif fault == "tampered":
+        path.write_bytes(content.replace(b"SMA_5", b"SMA_6", 1))
+    status, error = start_and_fail(MODEL_PATH=str(tmp_path), WORKERS=workers)
+    assert status == 1
+    assert error.count("\n") == 1
+    assert error.startswith(f"tickline: {path}: ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_does_not_start_on_a_certificate_that_fails(workers: str, forest_path: Path, tmp_path: Path) -> None:
+    forged = edited(
+        forest_path.read_bytes(), CERTIFICATE_KEY, lambda text: text.replace('"tolerance":', '"tolerance":-', 1)
+    )
+    (tmp_path / "model.onnx").write_bytes(forged)
+    status, error = start_and_fail(MODEL_PATH=str(tmp_path), WORKERS=workers)
+    assert status != 0
+    assert "certificate: predicted" in error
+
+
+def test_a_busy_port_is_one_clear_line(forest_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, error = start_and_fail(MODEL_PATH=str(forest_path), PORT=port)
+    assert status == 1
+    assert error == f"tickline: HOST 127.0.0.1, PORT {port}: cannot listen there: Address already in use\n"
+
+
+def test_a_bad_setting_is_one_clear_line() -> None:
+    status, error = start_and_fail(WORKERS="many")
+    assert (status, error) == (1, "tickline: WORKERS: expected an integer from 1 to 64, got 'many'\n")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_in_order_and_leaves_nothing(workers: str, forest_path: Path, tmp_path: Path) -> None:
+    with running_server(forest_path, WORKERS=workers, TMPDIR=str(tmp_path)) as running:
+        assert [entry.name.startswith("tickline-") for entry in tmp_path.iterdir()] == [True]
+        assert running.request("POST", "/predict", ROW).status == 200
+        assert running.stop() == 0
+    assert not list(tmp_path.iterdir())
+
+
+def counted(running: RunningServer) -> float:
+    """Return the number of predictions that a scrape shows."""
+    lines = running.request("GET", "/metrics").body.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("predictions_total{"))
+
+
+def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
+    with running_server(forest_path, WORKERS="2") as running:
+        wait_until(lambda: b"workers_ready 2.0" in running.request("GET", "/metrics").body, "two workers are ready")
+        for _ in range(40):
+            assert running.request("POST", "/predict", ROW).status == 200
+        assert {counted(running) for _ in range(20)} == {40.0}
+        victim = int(running.wait_for_line(r"Started server process \[(\d+)\]")[1])
+        os.kill(victim, signal.SIGKILL)
+        running.wait_for_line(rf"Child process \[{victim}\] died")
+        wait_until(lambda: b"workers_ready 2.0" in running.request("GET", "/metrics").body, "the worker is replaced")
+        assert counted(running) == 40.0
+        for _ in range(20):
+            assert running.request("POST", "/predict", ROW).status == 200
+        assert {counted(running) for _ in range(20)} == {60.0}
+
+
+def test_a_worker_holds_nothing_of_training_in_memory(forest_path: Path) -> None:
+    with running_server(forest_path) as running:
+        running.request("POST", "/predict", ROW)
+        mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
+    assert "onnxruntime" in mapped
+    for library in ("/sklearn/", "/pandas/", "/scipy/", "/matplotlib/", "/llvmlite/", "/onnx/"):
+        assert library not in mapped

@@ -1,0 +1,95 @@
+"""Who may import whom: read from the sources, and seen in the modules of a real process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("features_fast", "training", "export", "runtime", "bench", "tests")
+SERVING = {"onnxruntime", "numpy", "starlette", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus_client"}
+COMPILER = {"numba", "llvmlite"}
+
+ALLOWED = {
+    "features_fast": {"numpy"} | COMPILER,
+    "runtime": SERVING | {"features_fast"},
+    "export": {
+        *("features_fast", "runtime", "numpy", "msgspec", "sklearn", "skl2onnx", "onnx", "onnxruntime"),
+        *("joblib", "pandas", "rich"),
+    },
+    "training": {
+        *("features_fast", "numpy", "pandas", "sklearn", "joblib", "matplotlib", "arch", "rich", "pyarrow", "scipy"),
+    },
+}
+"""Everything beyond the standard library and the package itself that a package may import."""
+
+EXPORT_SEES_OF_RUNTIME = {"runtime.artifact", "runtime.engine", "runtime.settings"}
+NEVER_WHILE_SERVING = {
+    *("training", "export", "bench", "tests", "sklearn", "skl2onnx", "onnx", "pandas", "joblib", "scipy"),
+    *("numba", "llvmlite", "matplotlib", "rich"),
+}
+
+
+def imports(path: Path) -> set[tuple[str, bool]]:
+    """Return the full names that a module imports, and whether each is imported when the module is."""
+    tree = ast.parse(path.read_text())
+    at_import = set(ast.walk(ast.Module([node for node in tree.body], [])))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            at_import -= set(ast.walk(node))
+    found = set()
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+        found |= {(name, node in at_import) for name in names}
+    return found
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    assert modules(package)
+    for path in modules(package):
+        roots = {name.partition(".")[0] for name, _ in imports(path)} - sys.stdlib_module_names - {package}
+        assert roots <= ALLOWED[package], f"{path.relative_to(ROOT)} imports {roots - ALLOWED[package]}"
+
+
+def test_export_sees_the_contract_of_runtime_alone() -> None:
+    seen = {name for path in modules("export") for name, _ in imports(path) if name.startswith("runtime")}
+    assert seen <= EXPORT_SEES_OF_RUNTIME
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package not in ("bench", "tests")])
+def test_nothing_imports_benchmarks_or_tests(package: str) -> None:
+    for path in [*modules(package), ROOT / "tickline.py"]:
+        assert not {name for name, _ in imports(path) if name.partition(".")[0] in ("bench", "tests")}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Return the root names of all modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_features_fast_loads_numpy_alone() -> None:
+    before = loaded_after("import numpy")
+    assert loaded_after("import features_fast") - before - sys.stdlib_module_names == {"features_fast"}
+
+
+def test_the_server_loads_nothing_of_training() -> None:
+    loaded = loaded_after("import runtime.server, runtime.application")
+    assert "onnxruntime" in loaded
+    assert not loaded & NEVER_WHILE_SERVING
+
+
+def test_the_front_door_loads_no_command_before_it_is_called() -> None:
+    assert not loaded_after("import tickline") & {"training", "export", "runtime", "numba"}
