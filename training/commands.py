@@ -256,7 +256,7 @@ def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
     for part in ("validation", "test"):
         console.print(_table(metadata, part))
     console.print(_verdict(metadata["skill"]["test"]), soft_wrap=True)
-    for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report/"):
+    for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report"):
         console.print(f"wrote {model_path / name}", soft_wrap=True)
 
 
