@@ -4,14 +4,15 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-RUN python -m venv --without-pip /opt/tickline
 COPY requirements/serve.txt requirements/build.txt requirements/
-RUN pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt
-RUN pip install --require-hashes --requirement requirements/build.txt
+RUN python -m venv --without-pip /opt/tickline \
+    && pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt \
+    && pip install --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md tickline.py ./
 COPY features_fast features_fast
 COPY runtime runtime
-RUN pip --python /opt/tickline/bin/python install --no-deps --no-build-isolation .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/tickline/bin/python install --no-deps dist/*.whl
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="tickline" \
@@ -29,7 +30,7 @@ ENV PATH=/opt/tickline/bin:$PATH \
 USER 10001:10001
 EXPOSE 5000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 \
     CMD ["python", "/opt/tickline/bin/healthcheck.py"]
 ENTRYPOINT ["tickline"]
 CMD ["serve"]

@@ -42,10 +42,10 @@ bench: .venv/installed ## run all benchmarks
 bench-smoke: .venv/installed ## run every benchmark for a moment, to see that each one works
 	$(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.05 --benchmark-min-rounds=3 --benchmark-warmup=off
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet
 
 lock: .venv/installed ## compile the lock files anew
-	$(LOCK) --output-file requirements/serve.txt
-	$(LOCK) --extra dev --output-file requirements/dev.txt
-	$(LOCK) --extra build --constraint requirements/dev.txt --output-file requirements/build.txt
+	$(LOCK) pyproject.toml --output-file requirements/serve.txt
+	$(LOCK) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
