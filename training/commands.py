@@ -214,7 +214,7 @@ def _progress(console: "Console") -> "Progress":
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -251,13 +251,12 @@ def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
     """Print the metrics beside both baselines, what they are worth, and the paths written."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    console.print(f"{metadata['name']} {metadata['version']}, trained on {summary}", soft_wrap=True)
+    print(f"{metadata['name']} {metadata['version']}, trained on {summary}")
     for part in ("validation", "test"):
-        console.print(_table(metadata, part))
-    console.print(_verdict(metadata["skill"]["test"]), soft_wrap=True)
+        Console().print(_table(metadata, part))
+    print(_verdict(metadata["skill"]["test"]))
     for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report"):
-        console.print(f"wrote {model_path / name}", soft_wrap=True)
+        print(f"wrote {model_path / name}")
 
 
 def _table(metadata: dict[str, Any], part: str) -> "Table":

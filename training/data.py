@@ -162,14 +162,16 @@ def _bundled_module(source: str) -> ModuleType:
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet (suffix ``.parquet``) or CSV, whole or not at all.
+    """Write a table as CSV or Parquet, by the suffix ``.csv`` or ``.parquet``, whole or not at all.
 
     Raises
     ------
     DataError
-        The file cannot be written.
+        The suffix is another one, or the file cannot be written.
     """
     path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise DataError(f"{path}: expected a file name that ends in .csv or .parquet, got {path.suffix!r}")
     try:
         with write_atomically(path) as staging:
             if path.suffix == ".parquet":

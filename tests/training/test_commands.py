@@ -58,12 +58,12 @@ def test_help_ends_with_an_example(fill: Fill) -> None:
 
 
 def test_data_writes_synthetic_bars(capsys: pytest.CaptureFixture[str]) -> None:
-    run(add_data, "--days", "30", "--seed", "3", "--ticker", "XYZ")
+    run(add_data, "--days", "30", "--seed", "3", "--ticker", "[XYZ]")
     bars = read_bars("data/raw/stock_data.csv")
     assert len(bars) == 30
-    assert set(bars["Ticker"]) == {"XYZ"}
+    assert set(bars["Ticker"]) == {"[XYZ]"}
     printed = capsys.readouterr().out
-    assert printed == "wrote data/raw/stock_data.csv: 30 bars of XYZ from 2010-01-04 to 2010-02-12\n"
+    assert printed == "wrote data/raw/stock_data.csv: 30 bars of [XYZ] from 2010-01-04 to 2010-02-12\n"
 
 
 def test_data_writes_a_real_series_as_parquet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,10 @@ def test_table_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/bars\.csv: cannot be written: "):
         write_table(generate_synthetic_stock_data(5), tmp_path / "file" / "bars.csv")
+    with pytest.raises(
+        DataError, match=r"bars\.xlsx: expected a file name that ends in \.csv or \.parquet, got '\.xlsx'"
+    ):
+        write_table(generate_synthetic_stock_data(5), tmp_path / "bars.xlsx")
 
 
 @pytest.mark.parametrize("source", ["sp500", "nasdaq"])
