@@ -1,20 +1,87 @@
-"""layout"""
+"""Where each quantity lives in the state: one float64 array that the kernels and Python share."""
+
+from features_fast.specification import FEATURE_NAMES
+
+BLOCK = 128
+"""Bars in one step at most; the arrays of a block stay in the nearest caches."""
+
 HALO = 64
-BLOCK = 64
+"""Places in front of a block for earlier bars; windows reach back 49 bars."""
+
 CAPACITY = HALO + BLOCK
-PRICE_MIN = 1e-18
-PRICE_MAX = 1e18
+
+_PAD = 8
+# Arrays that lie a power of two apart would fall into the same few cache sets.
+SERIES = CAPACITY + _PAD
+LANE = BLOCK + _PAD
+
+PRICE_MIN, PRICE_MAX = 1e-18, 1e18
+"""Prices from which every feature, and every step on the way to it, is finite in float32 too."""
+
 VOLUME_MAX = 1e30
+
+CARRIED_CLOSES, CARRIED_SUMS, CARRIED = 56, 40, 24
+"""Values that one block leaves to the next: closes, sums of ten closes, all others."""
+
+WINDOW = 50
+"""Bars that determine everything but the recursive averages."""
+
+# One number each: bars seen, place of the next bar, and the recursive averages (sums until their seed is complete).
 COUNT, POSITION, EMA_5, EMA_10, EMA_20, EMA_12, EMA_26, SIGNAL, GAIN, LOSS = range(10)
-HISTORY = 16
-(CLOSE, VOLUME, INVERSE, VOLUME_5, VOLUME_10, SUM_5, SQUARE_5, SUM_10, SQUARE_10, SUM_20, RETURN, RSUM_5, RSQUARE_5, RSUM_10, RSQUARE_10) = range(
-    HISTORY, HISTORY + 15 * CAPACITY, CAPACITY
-)
-SCRATCH = HISTORY + 15 * CAPACITY
-OPEN, HIGH, LOW, T_GAIN, T_LOSS = range(SCRATCH, SCRATCH + 5 * BLOCK, BLOCK)
-FEATURES = SCRATCH + 5 * BLOCK
-(F_SMA_5, F_SMA_10, F_SMA_20, F_SMA_50, F_EMA_5, F_EMA_10, F_EMA_20, F_RSI, F_MACD, F_SIGNAL, F_HIST, F_BB_WIDTH, F_BB_POSITION,
- F_RETURN_1, F_RETURN_5, F_RETURN_10, F_VOLATILITY_10, F_VOLATILITY_20, F_VOLUME, F_RANGE, F_CLOSE, F_GAP) = range(
-    FEATURES, FEATURES + 22 * BLOCK, BLOCK
-)
-SIZE = FEATURES + 22 * BLOCK
+SCALARS = 10
+
+# One value a bar, with a halo. Sums are sums of differences from the close two bars before, squares are sums of
+# squared deviations from the mean.
+CLOSE = 16
+(
+    SUM_10,
+    VOLUME,
+    VOLUME_5,
+    VOLUME_10,
+    INVERSE,
+    SUM_5,
+    SQUARE_5,
+    SQUARE_10,
+    SUM_20,
+    RETURN,
+    RETURN_SUM_5,
+    RETURN_SQUARE_5,
+    RETURN_SUM_10,
+    RETURN_SQUARE_10,
+) = range(CLOSE + SERIES, CLOSE + 15 * SERIES, SERIES)
+_BLOCKS = CLOSE + 15 * SERIES
+
+# One value a bar of the block alone; the features in the order of the specification.
+OPEN, HIGH, LOW, GAINS, LOSSES = range(_BLOCKS, _BLOCKS + 5 * LANE, LANE)
+FEATURES = _BLOCKS + 5 * LANE
+COLUMNS = len(FEATURE_NAMES)
+(
+    F_SMA_5,
+    F_SMA_10,
+    F_SMA_20,
+    F_SMA_50,
+    F_EMA_5,
+    F_EMA_10,
+    F_EMA_20,
+    F_RSI,
+    F_MACD,
+    F_MACD_SIGNAL,
+    F_MACD_HIST,
+    F_BB_WIDTH,
+    F_BB_POSITION,
+    F_RETURN_1D,
+    F_RETURN_5D,
+    F_RETURN_10D,
+    F_VOLATILITY_10D,
+    F_VOLATILITY_20D,
+    F_VOLUME_RATIO,
+    F_HIGH_LOW_RANGE,
+    F_CLOSE_POSITION,
+    F_GAP,
+) = range(FEATURES, FEATURES + COLUMNS * LANE, LANE)
+
+SIZE = FEATURES + COLUMNS * LANE
+"""Float64 values in a state."""
+
+DONE, NOT_PLAIN = -1, -2
+"""What a kernel returns besides the index of an impossible bar."""

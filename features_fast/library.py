@@ -1,29 +1,199 @@
-"""The compiled kernels as plain functions: the ahead-of-time library where there is one, else compiled just in time."""
+"""The compiled kernels: from the library built ahead of time where one fits, else compiled just in time."""
 
 import ctypes
+import hashlib
+import platform
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
-_ROWS = (_POINTER,) * 6 + (_INT, _POINTER, _POINTER, _INT)
+import numpy as np
+
+from features_fast import _layout as at
+from features_fast.errors import TicklineError
+from features_fast.specification import specification_hash
+
+FOLDER = Path(__file__).parent
+SOURCE_SYMBOL = "features_fast_source"
+
+_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_ARGUMENTS = {
+    "rows": (*(_POINTER,) * 8, _INT, _POINTER, *(_INT,) * 3),
+    "last": (*(_POINTER,) * 8, _INT),
+    "update": (*(_POINTER,) * 3, *(_DOUBLE,) * 5),
+    "resume": (_POINTER,),
+}
+# One bar takes less time than to release the interpreter and take it back, and holding it makes an update atomic.
+_HOLDING = frozenset({"update"})
+
+_X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
 
 Kernel = Callable[..., int]
 
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The kernels as functions over addresses, which may run in several threads on different states and outputs.
+
+    Attributes
+    ----------
+    backend : str
+        Where they come from, and why not from a better place.
+    rows, last, update, resume : callable
+        The functions of the same names in ``_kernels``. All but ``update`` release the interpreter.
+    """
+
+    backend: str
+    rows: Kernel
+    last: Kernel
+    update: Kernel
+    resume: Kernel
+
+
+def library_path(target: str, folder: Path = FOLDER) -> Path:
+    """Return where the library for a target (``x86-64-v3``, ``x86-64``, ``aarch64``) stands."""
+    return folder / f"_kernels-{target}.so"
+
+
+def fingerprint() -> str:
+    """Return the SHA-256 of all that determines the machine code but the compiler: a library with another is stale."""
+    digest = hashlib.sha256(specification_hash().encode())
+    for name in ("_layout.py", "_vectors.py", "_kernels.py"):
+        digest.update((FOLDER / name).read_bytes())
+    return digest.hexdigest()
+
+
+def targets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Return the targets that this machine can run, best first."""
+    machine = platform.machine()
+    if machine != "x86_64":
+        return [machine]
+    try:
+        with cpuinfo.open() as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "").split()
+    except OSError:
+        flags = []
+    return ["x86-64-v3", "x86-64"] if _X86_64_V3.issubset(flags) else ["x86-64"]
+
+
+def load(path: Path) -> Library:
+    """Load a library built ahead of time.
+
+    Raises
+    ------
+    TicklineError
+        If the file cannot be loaded or was built from other source.
+    """
+    try:
+        loaded = ctypes.CDLL(str(path))
+        built_from = (ctypes.c_char * 64).in_dll(loaded, SOURCE_SYMBOL).value.decode()
+    except (OSError, ValueError) as error:
+        raise TicklineError(f"{path.name}: expected a library of kernels, not {error}") from error
+    if built_from != fingerprint():
+        raise TicklineError(f"{path.name}: built from other source; build it again with python -m features_fast.build")
+    addresses = {
+        name: ctypes.cast(getattr(loaded, f"features_fast_{name}"), _POINTER).value or 0 for name in _ARGUMENTS
+    }
+    return _bind(f"ahead of time, {path.stem.removeprefix('_kernels-')}", addresses)
+
+
+def compile_kernels(reason: str) -> Library:
+    """Compile the kernels in this process, without a cache on disk: nothing needs to be writable.
+
+    Raises
+    ------
+    TicklineError
+        If numba is not installed.
+    """
+    global _compilations
+    try:
+        import numba
+    except ImportError as error:
+        raise TicklineError(
+            f"features_fast: no kernels built ahead of time ({reason}) and numba, which compiles them, is not installed"
+        ) from error
+    from features_fast import _kernels
+
+    cfunc: Any = numba.cfunc
+    addresses: dict[str, int] = {}
+    for name, (function, signature) in _kernels.KERNELS.items():
+        compiled = cfunc(signature, **_kernels.FLAGS)(function)
+        _compilations += 1
+        _compiled.append(compiled)
+        addresses[name] = compiled.address
+    return _bind(f"just in time: {reason}", addresses)
+
+
+def _bind(backend: str, addresses: dict[str, int]) -> Library:
+    functions: dict[str, Kernel] = {}
+    for name, arguments in _ARGUMENTS.items():
+        prototype = ctypes.PYFUNCTYPE if name in _HOLDING else ctypes.CFUNCTYPE
+        functions[name] = prototype(_INT, *arguments)(addresses[name])
+    return Library(backend, **functions)
+
+
+def _find(folder: Path = FOLDER) -> tuple[Library | None, str]:
+    """Return the best library that fits, or why there is none."""
+    reasons = []
+    for target in targets():
+        path = library_path(target, folder)
+        if not path.exists():
+            reasons.append(f"no {path.name}")
+            continue
+        try:
+            return load(path), ""
+        except TicklineError as error:
+            reasons.append(str(error))
+    return None, "; ".join(reasons)
+
+
+def library() -> Library:
+    """Return the kernels in use; the first call compiles them if no library was found at import."""
+    global _library
+    if _library is None:
+        with _lock:
+            if _library is None:
+                _library = compile_kernels(_reason)
+    return _library
+
+
+def backend() -> str:
+    """Return where the kernels come from: ``ahead of time, TARGET`` or ``just in time: REASON``."""
+    return _library.backend if _library is not None else f"just in time: {_reason}"
+
+
+def compilations() -> int:
+    """Return how many kernels this process has compiled: constant after the first use, 0 with a built library."""
+    return _compilations
+
+
+class Workspace(threading.local):
+    """A state for computations that start from nothing, one a thread.
+
+    What an earlier computation left in it does not matter: no value that reaches a row is older than its series.
+    """
+
+    def __init__(self) -> None:
+        self.state = np.zeros(at.SIZE)
+        self.address = self.state.ctypes.data
+
+
+def _check_objects() -> None:
+    """Refuse an interpreter whose array objects the kernels would misread."""
+    probe = np.zeros(1)
+    if ctypes.c_void_p.from_address(id(probe) + 16).value != probe.ctypes.data:
+        raise TicklineError("features_fast: expected CPython with its global lock, not " + platform.python_version())
+
+
+_check_objects()
 _lock = threading.Lock()
-_rows: Kernel | None = None
-_keep: list[object] = []
+_compiled: list[object] = []
+_compilations = 0
+_library, _reason = _find()
 
+FLOAT64 = id(np.dtype(np.float64))
+"""Address of the type object by which the kernels know float64 arrays."""
 
-def rows_kernel() -> Kernel:
-    """Return the kernel that writes feature rows, compiled on first use."""
-    global _rows
-    with _lock:
-        if _rows is None:
-            import numba
-
-            from features_fast import _kernels
-
-            compiled = numba.cfunc(_kernels.SIG, **_kernels.FLAGS)(_kernels.rows)
-            _keep.append(compiled)
-            _rows = ctypes.CFUNCTYPE(_INT, *_ROWS)(compiled.address)
-        return _rows
+workspace = Workspace()

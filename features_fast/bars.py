@@ -1,0 +1,82 @@
+"""Arrays of bars: brought into the form that the kernels read, and the errors that name what is wrong with one."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from features_fast import _layout as at
+from features_fast.errors import BarError, TicklineError
+
+FIELDS = ("open", "high", "low", "close", "volume")
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.float32] | NDArray[np.float64]
+
+
+def plain(*fields: ArrayLike) -> tuple[Array, ...]:
+    """Return the five fields as contiguous float64 arrays of one length, copied only where they are not yet.
+
+    Raises
+    ------
+    BarError
+        If a field is not numeric, not of one dimension or not as long as ``close``.
+    """
+    arrays = []
+    for name, field in zip(FIELDS, fields, strict=True):
+        try:
+            # `require` replaces what the kernels do not read: other byte orders, unaligned memory, subclasses.
+            arrays.append(np.require(field, np.dtype(np.float64), ("C", "A", "E")))
+        except (TypeError, ValueError) as error:
+            raise BarError(f"{name}: expected numbers, not {type(field).__name__} ({error})") from error
+    length = arrays[3].shape[:1]
+    for name, array in zip(FIELDS, arrays, strict=True):
+        if array.ndim != 1:
+            raise BarError(f"{name}: expected one dimension, not shape {array.shape}")
+        if array.shape != length:
+            raise BarError(f"{name}: expected {length[0]} values like close, not {len(array)}")
+    return tuple(arrays)
+
+
+def rows_for(out: Rows | None, shape: tuple[int, ...], dtype: DTypeLike) -> Rows:
+    """Return the array that receives rows: the caller's, if it fits, or a new one.
+
+    Raises
+    ------
+    TicklineError
+        If ``dtype`` or ``out`` cannot take the rows.
+    """
+    if out is None:
+        kind = np.dtype(dtype)
+        if kind not in (np.float32, np.float64):
+            raise TicklineError(f"dtype: expected float32 or float64, not {kind}")
+        return np.empty(shape, kind)
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        raise TicklineError(
+            f"out: expected a float32 or float64 array, not {getattr(out, 'dtype', type(out).__name__)}"
+        )
+    if out.shape != shape:
+        raise TicklineError(f"out: expected shape {shape}, not {out.shape}")
+    if not (out.flags.carray and out.dtype.isnative):
+        raise TicklineError("out: expected a contiguous, aligned and writable array in native byte order")
+    return out
+
+
+def bar_error(where: str, bar: tuple[float, ...]) -> BarError:
+    """Return the error for an impossible bar, which names its place and its first wrong field."""
+    for name, value in zip(FIELDS, bar, strict=True):
+        if name == "volume":
+            if not 0.0 <= value < math.inf:
+                return BarError(f"{where}: volume must be a finite number, zero or more, not {value!r}")
+            if value > at.VOLUME_MAX:
+                return BarError(f"{where}: volume must be {at.VOLUME_MAX:g} at most, not {value!r}")
+        elif not 0.0 < value < math.inf:
+            return BarError(f"{where}: {name} must be a positive finite number, not {value!r}")
+        elif not at.PRICE_MIN <= value <= at.PRICE_MAX:
+            return BarError(f"{where}: {name} must lie between {at.PRICE_MIN:g} and {at.PRICE_MAX:g}, not {value!r}")
+    return BarError(f"{where}: high must not be below low {bar[2]!r}, not {bar[1]!r}")
+
+
+def impossible(index: int, arrays: tuple[Array, ...], where: str) -> BarError:
+    """Return the error for the bar at an index of five arrays."""
+    return bar_error(where, tuple(float(array[index]) for array in arrays))

@@ -1,0 +1,95 @@
+"""Build the kernels ahead of time: ``python -m features_fast.build [FOLDER]``."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from features_fast.errors import TicklineError
+from features_fast.library import FOLDER, SOURCE_SYMBOL, fingerprint, library_path
+
+TARGETS = {"x86_64": ("x86-64-v3", "x86-64"), "aarch64": ("aarch64",)}
+"""What is built on each machine: on x86-64 a generic library too, for processors without AVX2."""
+
+_CPU = {"x86-64-v3": "x86-64-v3", "x86-64": "x86-64", "aarch64": "generic"}
+
+
+def build(target: str, folder: Path = FOLDER) -> Path:
+    """Build the library for one target and return its path.
+
+    A process of its own compiles, because numba reads the processor to compile for once, at import.
+
+    Raises
+    ------
+    TicklineError
+        If the target is unknown or compiler or linker fail.
+    """
+    if target not in _CPU:
+        raise TicklineError(f"target: expected one of {', '.join(_CPU)}, not {target}")
+    path = library_path(target, folder)
+    environment = os.environ | {"NUMBA_CPU_NAME": _CPU[target], "NUMBA_CPU_FEATURES": ""}
+    with tempfile.TemporaryDirectory() as scratch:
+        object_file, linked = Path(scratch) / "kernels.o", Path(scratch) / path.name
+        _run([sys.executable, "-m", "features_fast.build", "--object", str(object_file)], environment)
+        _run(["cc", "-shared", "-s", "-o", str(linked), str(object_file), "-lm"], environment)
+        path.write_bytes(linked.read_bytes())
+    return path
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    try:
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise TicklineError(f"features_fast.build: {command[0]} is needed and not installed") from error
+    except subprocess.CalledProcessError as error:
+        raise TicklineError(f"features_fast.build: {command[0]} failed: {error.stderr.strip()}") from error
+
+
+def emit(path: Path) -> None:
+    """Compile the kernels for the processor that numba was told and write them as one object file."""
+    import llvmlite.binding as llvm
+    import numba
+
+    from features_fast import _kernels
+
+    cfunc: Any = numba.cfunc
+    module = llvm.parse_assembly(f'@{SOURCE_SYMBOL} = constant [65 x i8] c"{fingerprint()}\\00"')
+    exported = {SOURCE_SYMBOL}
+    for name, (function, signature) in _kernels.KERNELS.items():
+        compiled = cfunc(signature, **_kernels.FLAGS)(function)
+        part = llvm.parse_assembly(compiled.inspect_llvm())
+        part.get_function(compiled.native_name).name = f"features_fast_{name}"
+        exported.add(f"features_fast_{name}")
+        module.link_in(part)
+    for function in module.functions:
+        if not function.is_declaration and function.name not in exported:
+            function.linkage = llvm.Linkage.internal
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=os.environ["NUMBA_CPU_NAME"], opt=3, reloc="pic", codemodel="small"
+    )
+    # Inlined into its C entry, no kernel can raise: numba's error paths, and with them its runtime, drop out.
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    path.write_bytes(machine.emit_object(module))
+
+
+def main(arguments: list[str]) -> int:
+    """Build every library of this machine into the package, or into a folder."""
+    if arguments[:1] == ["--object"]:
+        emit(Path(arguments[1]))
+        return 0
+    folder = Path(arguments[0]) if arguments else FOLDER
+    try:
+        for target in TARGETS.get(platform.machine(), ()):
+            print(build(target, folder))
+    except TicklineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""The features of many series at once."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from features_fast import _layout as at
+from features_fast.bars import Array, Rows, impossible, plain, rows_for
+from features_fast.errors import TicklineError
+from features_fast.library import FLOAT64, library, workspace
+
+_PIECES = 8
+"""Pieces of work a thread: enough that the last ones end together."""
+
+
+def compute_panel(
+    open: ArrayLike,
+    high: ArrayLike,
+    low: ArrayLike,
+    close: ArrayLike,
+    volume: ArrayLike,
+    offsets: ArrayLike,
+    out: Rows | None = None,
+    dtype: DTypeLike = np.float32,
+    threads: int | None = None,
+) -> Rows:
+    """Compute all features of every bar of many tickers, whose series stand one after the other.
+
+    Ticker ``i`` is rows ``offsets[i]`` to ``offsets[i + 1]``, of any length, and its rows are those that ``compute``
+    gives for it alone, bit for bit, whatever the number of threads.
+
+    Parameters
+    ----------
+    open, high, low, close, volume : array_like of float64, shape (bars,)
+        As for ``compute``, all tickers joined, each oldest bar first.
+    offsets : array_like of int, shape (tickers + 1,)
+        Rising from 0 to the number of bars; two equal offsets are a ticker without bars.
+    out : ndarray of float32 or float64, shape (bars, 22), optional
+        As for ``compute``.
+    dtype : float32 or float64
+        Type of the rows if ``out`` is not given.
+    threads : int, optional
+        Threads that share the tickers; by default the cores that this process may use. The interpreter is released.
+
+    Returns
+    -------
+    ndarray, shape (bars, 22)
+        The rows; the first ``WARM_UP`` of every ticker are NaN.
+
+    Raises
+    ------
+    BarError
+        As for ``compute``; the message names the ticker's place and the bar's index within it.
+    TicklineError
+        If ``offsets``, ``out``, ``dtype`` or ``threads`` is not as described.
+    """
+    fields = plain(open, high, low, close, volume)
+    length = len(fields[3])
+    starts = _offsets(offsets, length)
+    tickers = len(starts) - 1
+    out = rows_for(out, (length, at.COLUMNS), dtype)
+    if threads is None:
+        threads = len(os.sched_getaffinity(0))
+    if threads < 1:
+        raise TicklineError(f"threads: expected one or more, not {threads}")
+    kernel, names, rows, index = library().rows, tuple(map(id, fields)), id(out), starts.ctypes.data
+
+    def work(first: int, last: int) -> int:
+        bad = kernel(workspace.address, *names, rows, FLOAT64, length, index, first, last, 0)
+        return length if bad == at.DONE else bad
+
+    if threads == 1 or tickers < 2:
+        bad = work(0, tickers)
+    else:
+        # Cut where the rows, not the tickers, are in equal parts.
+        shares = np.linspace(0, length, threads * _PIECES + 1)[1:-1]
+        cuts = [0, *np.searchsorted(starts[:-1], shares).tolist(), tickers]
+        with ThreadPoolExecutor(threads) as pool:
+            bad = min(pool.map(work, cuts[:-1], cuts[1:]))
+    if bad < length:
+        raise _impossible(bad, fields, starts)
+    return out
+
+
+def _offsets(offsets: ArrayLike, length: int) -> NDArray[np.int64]:
+    given = np.asarray(offsets)
+    if given.ndim != 1 or given.size < 1 or given.dtype.kind not in "iu":
+        raise TicklineError(f"offsets: expected integers of one dimension, not {given.dtype} of shape {given.shape}")
+    starts = np.ascontiguousarray(given, dtype=np.int64)
+    if starts[0] != 0 or starts[-1] != length:
+        raise TicklineError(f"offsets: expected to run from 0 to the {length} bars, not {starts[0]} to {starts[-1]}")
+    falls = np.flatnonzero(starts[1:] < starts[:-1])
+    if falls.size:
+        ticker = int(falls[0])
+        raise TicklineError(f"offsets: expected to rise, not {starts[ticker]} before {starts[ticker + 1]} ({ticker=})")
+    return starts
+
+
+def _impossible(row: int, fields: tuple[Array, ...], starts: NDArray[np.int64]) -> Exception:
+    ticker = int(np.searchsorted(starts, row, side="right")) - 1
+    return impossible(row, fields, f"ticker {ticker}, bar {row - int(starts[ticker])}")
