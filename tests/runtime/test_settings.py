@@ -55,3 +55,11 @@ def test_every_setting_has_a_readable_default_and_a_flag() -> None:
     for setting in SETTINGS:
         assert hasattr(settings, setting.field)
         assert getattr(options(f"--{setting.field.replace('_', '-')}=1"), setting.field) == "1"
+
+
+def test_the_documentation_lists_every_setting() -> None:
+    documentation = Path(__file__).parents[2].joinpath("docs", "serving.md").read_text()
+    for setting in SETTINGS:
+        flag, default = setting.field.replace("_", "-"), f"`{setting.default}`" if setting.default else ""
+        row = f"| `{setting.variable}` | `--{flag}` | {default} | {setting.allowed} | {setting.summary} |\n"
+        assert row in documentation

@@ -1,0 +1,26 @@
+"""What several packages' tests share: models trained, exported and verified on the real S&P 500 series."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tickline
+
+
+@pytest.fixture(scope="session")
+def sp500_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the model directory of a model type, made by the commands of the README, once a session each."""
+    made: dict[str, Path] = {}
+
+    def make(model_type: str) -> Path:
+        if model_type not in made:
+            folder = tmp_path_factory.mktemp(model_type)
+            where = ["--model-path", str(folder)]
+            assert tickline.main(["train", "--source", "sp500", "--model", model_type, *where]) == 0
+            assert tickline.main(["export", *where]) == 0
+            assert tickline.main(["verify", *where]) == 0
+            made[model_type] = folder
+        return made[model_type]
+
+    return make

@@ -1,0 +1,84 @@
+"""The README stays true: its commands run, and its reply is what the server says."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tickline
+from tests.serving import RunningServer, running_server
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def commands(kind: str) -> list[str]:
+    """Return the shell commands that begin with a word, continued lines joined, comments cut."""
+    lines = "\n".join(text for language, text in BLOCKS if language == "bash")
+    found = re.findall(rf"^{re.escape(kind)}.*?(?=^\S|\Z)", lines, re.DOTALL | re.MULTILINE)
+    return [re.sub(r"\s+# .*", "", command).strip() for command in found]
+
+
+@pytest.fixture(scope="module")
+def server(sp500_model: Callable[[str], Path]) -> Iterator[RunningServer]:
+    """What `make serve` serves."""
+    with running_server(sp500_model("random_forest")) as running:
+        yield running
+
+
+def curl(server: RunningServer, command: str) -> bytes:
+    """Run a curl command of the README against the test's server."""
+    command = command.replace("http://localhost:5000", f"http://127.0.0.1:{server.port}")
+    return subprocess.run([*shlex.split(command), "--fail-with-body"], check=True, capture_output=True).stdout
+
+
+def test_it_begins_with_the_two_commands() -> None:
+    first = [line.split()[:2] for line in BLOCKS[0][1].splitlines()]
+    assert first == [["make", "serve"], ["make", "test"]]
+    for target in ("serve", "test"):
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_its_reply_is_the_servers(server: RunningServer) -> None:
+    (predict,) = [command for command in commands("curl") if "/predict " in command]
+    (shown,) = [json.loads(text) for language, text in BLOCKS if language == "json"]
+    answered = json.loads(curl(server, predict))
+    assert list(answered) == list(shown)
+    assert {**answered, "timestamp": ""} == {**shown, "timestamp": ""}
+
+
+def test_every_other_curl_works(server: RunningServer) -> None:
+    others = [command for command in commands("curl") if "/predict " not in command]
+    assert len(others) == 4
+    for command in others:
+        assert curl(server, command)
+
+
+def test_its_tickline_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = commands(".venv/bin/tickline")
+    assert [command.split()[1] for command in found] == ["data", "train", "export", "verify", "predict"]
+    for command in found:
+        assert tickline.main(shlex.split(command)[1:]) == 0, command
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in tickline.COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            tickline.main([name, "--help"])
+        assert ended.value.code == 0
+        assert f"tickline {name}" in capsys.readouterr().out.partition("example")[2]
+
+
+def test_it_is_one_screen_and_a_half() -> None:
+    assert len(README.splitlines()) <= 75
