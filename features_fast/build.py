@@ -31,11 +31,12 @@ def build(target: str, folder: Path = FOLDER) -> Path:
         raise TicklineError(f"target: expected one of {', '.join(_CPU)}, not {target}")
     path = library_path(target, folder)
     environment = os.environ | {"NUMBA_CPU_NAME": _CPU[target], "NUMBA_CPU_FEATURES": ""}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
         object_file, linked = Path(scratch) / "kernels.o", Path(scratch) / path.name
         _run([sys.executable, "-m", "features_fast.build", "--object", str(object_file)], environment)
         _run(["cc", "-shared", "-s", "-o", str(linked), str(object_file), "-lm"], environment)
-        path.write_bytes(linked.read_bytes())
+        # Replaced, not overwritten: a process that has loaded the library keeps the file that it has.
+        linked.replace(path)
     return path
 
 
