@@ -105,6 +105,8 @@ def threshold_pairs(
     index = (best + len(bases) * np.arange(features)[:, None]).ravel()
     index = index[np.argsort(-jump[index], kind="stable")][:_PAIRS]
     index = index[jump[index] > 0]
+    if not len(index):
+        return low[:0]
     low, high, column, at_low, at_high = low[index], high[index], column[index], at_low[index], at_high[index]
 
     index = np.arange(len(low))
@@ -129,7 +131,7 @@ def _levels(
     weights = np.zeros_like(at_low)
     weights[index, moved] = np.sign(at_high - at_low)[index, moved]
     start, end = (at_low * weights).sum(axis=1), (at_high * weights).sum(axis=1)
-    level = start + (end - start) * (index + 0.5) / max(len(index), 1)
+    level = start + (end - start) * (index + 0.5) / len(index)
 
     label_low, label_high = at_low.argmax(axis=1), at_high.argmax(axis=1)
     border = np.flatnonzero((label_low != label_high) & (index % 2 == 0))
@@ -162,7 +164,8 @@ def _real_rows(rows: NDArray[np.float32], answers: NDArray[np.float64]) -> NDArr
     """Return rows at the quantiles of each class's probability and of each feature."""
     by_answer = np.argsort(answers, axis=0, kind="stable")[_spread(len(rows), _PER_CLASS)]
     by_feature = np.argsort(rows, axis=0, kind="stable")[_spread(len(rows), _PER_FEATURE)]
-    return rows[np.concatenate([by_answer.ravel(order="F"), by_feature.ravel(order="F")])]
+    chosen: NDArray[np.float32] = rows[np.concatenate([by_answer.ravel(order="F"), by_feature.ravel(order="F")])]
+    return chosen
 
 
 def _range(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
