@@ -156,6 +156,7 @@ def _feature_names(given: Sequence[str] | None, reference: Reference, features: 
 
 
 def _names(field: str, names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return names that are as many as expected and all different."""
     if len(names) != count:
         raise ExportError(f"{field}: expected {count}, got {len(names)}: {', '.join(names)}")
     repeated = sorted({name for name in names if list(names).count(name) > 1})

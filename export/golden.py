@@ -181,6 +181,7 @@ def _float32(rows: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _extremes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows at the ends of the data, far outside, at zero and next to it."""
     minimum, maximum, width = _range(rows)
     middle = np.median(rows, axis=0).astype(np.float64)
     diagonal = np.eye(len(middle), dtype=bool)
@@ -202,6 +203,7 @@ def _extremes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _random_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows drawn evenly from twice the data's range."""
     minimum, maximum, width = _range(rows)
     share = np.random.default_rng(_SEED).random((8 * MINIMUM_ROWS, len(minimum)))
     return _float32(minimum - width / 2 + share * (maximum - minimum + width))
