@@ -46,6 +46,6 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-annotate --custom-compile-command "make lock" --quiet
 
 lock: .venv/installed ## compile the lock files anew
-	$(LOCK) pyproject.toml --output-file requirements/serve.txt
 	$(LOCK) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --constraint requirements/dev.txt --output-file requirements/serve.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt

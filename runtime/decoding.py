@@ -153,7 +153,7 @@ def _explain_malformed(body: bytes, message: str) -> Problem:
 def _non_finite(value: Any, path: str) -> Iterator[tuple[str, float]]:
     """Yield path and value of every number in a JSON document that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
+        yield path or "body", value
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _non_finite(item, f"{path}.{name}" if path else name)

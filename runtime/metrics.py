@@ -32,7 +32,7 @@ ROUTES = (
     "/metrics",
     "unmatched",
 )
-"""Values of the label `route`; a path that is no route of ours is `unmatched`, so that no client can add a series."""
+"""Values of the label `route`, which are the path templates of our routes; what is none of them is `unmatched`."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
 STATUSES = tuple(status.value for status in HTTPStatus)
@@ -88,13 +88,13 @@ class Metrics:
         """Count a request that begins."""
         self._slot[_IN_FLIGHT] += 1
 
-    def end(self, path: str, method: str, status: int, nanoseconds: int) -> None:
+    def end(self, route: str, method: str, status: int, nanoseconds: int) -> None:
         """Count a request that has been answered."""
         slot = self._slot
-        route = _ROUTE_INDEX.get(path, _UNMATCHED)
+        index = _ROUTE_INDEX.get(route, _UNMATCHED)
         column = _METHOD_INDEX.get(method, _OTHER_METHOD) * _METHOD_STRIDE + _STATUS_INDEX[status]
-        slot[_REQUESTS + route * _ROUTE_STRIDE + column] += 1
-        histogram = _DURATIONS + route * _DURATION_STRIDE
+        slot[_REQUESTS + index * _ROUTE_STRIDE + column] += 1
+        histogram = _DURATIONS + index * _DURATION_STRIDE
         slot[histogram + bisect_left(BUCKETS, nanoseconds)] += 1
         slot[histogram + _DURATION_STRIDE - 1] += nanoseconds
         slot[_IN_FLIGHT] -= 1

@@ -5,6 +5,8 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from starlette.requests import Request
+
 from runtime.artifact import model_file
 from runtime.board import Board
 from runtime.metrics import WORDS, BoardCollector, Metrics, render
@@ -78,3 +80,9 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._following
         self._batches.shutdown()
+
+
+def get_worker(request: Request) -> Worker:
+    """Return the worker that a request came to."""
+    worker: Worker = request.app.state.worker
+    return worker

@@ -1,0 +1,48 @@
+"""Reading a request's body: only of a type that the route takes, and never beyond the limit."""
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect, Request
+
+from runtime.problems import Problem
+
+JSON = "application/json"
+
+
+def media_type(request: Request, accepted: tuple[str, ...], default: str = JSON) -> str:
+    """Return the media type of a body without its parameters, `default` where none is named; raises Problem."""
+    named = request.headers.get("content-type")
+    if named is None:
+        return default
+    plain = named.partition(";")[0].strip().lower()
+    if plain not in accepted:
+        raise Problem(415, f"expected {' or '.join(accepted)}, got {named}", field="Content-Type")
+    return plain
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read a whole body, and stop at the limit instead of after it; raises Problem."""
+    body = bytearray()
+    async for chunk in stream_body(request, limit):
+        body += chunk
+    return bytes(body)
+
+
+async def stream_body(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives, up to the limit; raises Problem."""
+    declared = request.headers.get("content-length", "0")
+    if int(declared) > limit:
+        raise _too_large(limit, declared)
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit:
+                raise _too_large(limit, f"at least {received}")
+            yield chunk
+    except ClientDisconnect:
+        raise Problem(400, "the client left before the end of the body") from None
+
+
+def _too_large(limit: int, received: str) -> Problem:
+    return Problem(413, f"expected at most {limit} bytes, got {received}", field="body", expected=limit)
