@@ -10,6 +10,9 @@ from features_fast.errors import BarError, TicklineError
 
 FIELDS = ("open", "high", "low", "close", "volume")
 
+# The kernels know a type by the address of its one common object; an equal type may be another object.
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.float32] | NDArray[np.float64]
 
@@ -26,15 +29,16 @@ def plain(*fields: ArrayLike) -> tuple[Array, ...]:
     for name, field in zip(FIELDS, fields, strict=True):
         try:
             # `require` replaces what the kernels do not read: other byte orders, unaligned memory, subclasses.
-            arrays.append(np.require(field, np.dtype(np.float64), ("C", "A", "E")))
+            array = np.require(field, _FLOAT64, ("C", "A", "E"))
         except (TypeError, ValueError) as error:
             raise BarError(f"{name}: expected numbers, not {type(field).__name__} ({error})") from error
-    length = arrays[3].shape[:1]
-    for name, array in zip(FIELDS, arrays, strict=True):
         if array.ndim != 1:
             raise BarError(f"{name}: expected one dimension, not shape {array.shape}")
-        if array.shape != length:
-            raise BarError(f"{name}: expected {length[0]} values like close, not {len(array)}")
+        arrays.append(array if array.dtype is _FLOAT64 else array.view(_FLOAT64))
+    length = len(arrays[3])
+    for name, array in zip(FIELDS, arrays, strict=True):
+        if len(array) != length:
+            raise BarError(f"{name}: expected {length} values like close, not {len(array)}")
     return tuple(arrays)
 
 
@@ -48,18 +52,20 @@ def rows_for(out: Rows | None, shape: tuple[int, ...], dtype: DTypeLike) -> Rows
     """
     if out is None:
         kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
+        if kind not in (_FLOAT32, _FLOAT64):
             raise TicklineError(f"dtype: expected float32 or float64, not {kind}")
-        return np.empty(shape, kind)
-    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        return np.empty(shape, _FLOAT64 if kind == _FLOAT64 else _FLOAT32)
+    if not isinstance(out, np.ndarray) or out.dtype not in (_FLOAT32, _FLOAT64):
         raise TicklineError(
             f"out: expected a float32 or float64 array, not {getattr(out, 'dtype', type(out).__name__)}"
         )
     if out.shape != shape:
         raise TicklineError(f"out: expected shape {shape}, not {out.shape}")
-    if not (out.flags.carray and out.dtype.isnative):
-        raise TicklineError("out: expected a contiguous, aligned and writable array in native byte order")
-    return out
+    if not out.flags.carray:
+        raise TicklineError("out: expected a contiguous, aligned and writable array of a plain type")
+    if out.dtype is _FLOAT32 or out.dtype is _FLOAT64:
+        return out
+    return out.view(_FLOAT64 if out.dtype == _FLOAT64 else _FLOAT32)
 
 
 def bar_error(where: str, bar: tuple[float, ...]) -> BarError:

@@ -29,6 +29,7 @@ def build(target: str, folder: Path = FOLDER) -> Path:
     """
     if target not in _CPU:
         raise TicklineError(f"target: expected one of {', '.join(_CPU)}, not {target}")
+    folder.mkdir(parents=True, exist_ok=True)
     path = library_path(target, folder)
     environment = os.environ | {"NUMBA_CPU_NAME": _CPU[target], "NUMBA_CPU_FEATURES": ""}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -65,9 +66,9 @@ def emit(path: Path) -> None:
         part.get_function(compiled.native_name).name = f"features_fast_{name}"
         exported.add(f"features_fast_{name}")
         module.link_in(part)
-    for function in module.functions:
-        if not function.is_declaration and function.name not in exported:
-            function.linkage = llvm.Linkage.internal
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration and symbol.name not in exported:
+            symbol.linkage = llvm.Linkage.internal
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=os.environ["NUMBA_CPU_NAME"], opt=3, reloc="pic", codemodel="small"
     )

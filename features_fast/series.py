@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from features_fast import _layout as at
 from features_fast.bars import Rows, impossible, plain, rows_for
+from features_fast.errors import BarError
 from features_fast.library import FLOAT64, library, workspace
 
 
@@ -106,13 +107,15 @@ def compute_last(
         out = np.empty(at.COLUMNS, np.float32)
     bad = at.NOT_PLAIN
     # The kernel checks length, type and memory of the arrays by itself, in less time than Python can.
-    if type(open) is type(high) is type(low) is type(close) is type(volume) is np.ndarray and close.ndim:
+    if type(open) is type(high) is type(low) is type(close) is type(volume) is np.ndarray and close.size:
         bad = library().last(
-            workspace.address, id(open), id(high), id(low), id(close), id(volume), id(out), FLOAT64, len(close)
+            workspace.address, id(open), id(high), id(low), id(close), id(volume), id(out), FLOAT64, close.size
         )
         if bad == at.DONE:
             return out
     fields = plain(open, high, low, close, volume)
+    if not len(fields[3]):
+        raise BarError("close: expected one bar at least, not none")
     if bad == at.NOT_PLAIN:
         bad = library().last(workspace.address, *map(id, fields), id(out), FLOAT64, len(fields[3]))
     if bad != at.DONE:

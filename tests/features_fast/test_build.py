@@ -1,0 +1,76 @@
+"""The ahead-of-time build: what it makes, that it replaces in one move, and what it says when it fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from features_fast import TicklineError
+from features_fast import build as build_module
+from features_fast.build import TARGETS, build, main
+from features_fast.library import library_path, load, targets
+
+
+def test_every_target_of_this_machine_is_built() -> None:
+    assert set(targets()) <= {target for machine in TARGETS.values() for target in machine}
+
+
+def test_a_library_needs_nothing_but_the_c_library(folder: Path) -> None:
+    for target in targets():
+        path = library_path(target, folder)
+        assert path.stat().st_size < 100_000
+        # A process without Python's symbols can load it.
+        code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).features_fast_rows"
+        subprocess.run([sys.executable, "-S", "-E", "-c", code, str(path)], check=True)
+        symbols = subprocess.run(["nm", "-D", str(path)], capture_output=True, text=True, check=True).stdout
+        assert [line for line in symbols.splitlines() if "Py" in line or "umba" in line or "NRT" in line] == []
+
+
+def test_the_command_builds_all_and_prints_their_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build_module, "build", lambda target, folder: library_path(target, folder))
+    assert main([str(tmp_path)]) == 0
+    expected = [str(library_path(target, tmp_path)) for target in targets()]
+    assert set(expected) <= set(capsys.readouterr().out.split())
+
+
+def test_a_rebuild_replaces_the_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = targets()[0]
+    path = library_path(target, tmp_path)
+    path.write_bytes(library_path(target, folder).read_bytes())
+    loaded, before = load(path), path.stat().st_ino
+
+    def quick(command: list[str], environment: dict[str, str]) -> None:
+        """Link a copy instead of compiling again."""
+        if command[0] == "cc":
+            Path(command[command.index("-o") + 1]).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(build_module, "_run", quick)
+    assert build(target, tmp_path) == path
+    assert path.stat().st_ino != before
+    assert load(path).backend == loaded.backend
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TicklineError, match=r"^target: expected one of x86-64-v3, x86-64, aarch64, not sparc$"):
+        build("sparc", tmp_path)
+
+
+def test_a_missing_linker_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TicklineError, match=r"^features_fast.build: no-such-linker is needed and not installed$"):
+        build_module._run(["no-such-linker"], {})
+
+
+def test_a_failure_is_one_line_and_exit_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(target: str, folder: Path) -> Path:
+        build_module._run([sys.executable, "-c", "raise SystemExit('no space left')"], {})
+        return folder
+
+    monkeypatch.setattr(build_module, "build", fail)
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"features_fast.build: {sys.executable} failed: no space left\n"

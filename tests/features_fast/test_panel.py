@@ -1,0 +1,76 @@
+"""Many tickers: each as if it were alone, whatever the threads, and what is refused."""
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features_fast import BarError, TicklineError, compute, compute_panel
+from tests.features_fast import naive
+
+LENGTHS = [0, 300, 1, 49, 50, 51, 0, 777, 128, 192, 2]
+OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)])
+BARS = naive.bars_around(naive.walk(sum(LENGTHS)))
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 7, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_ticker_is_as_if_it_were_alone(threads: int | None, dtype: type[np.floating]) -> None:
+    rows = compute_panel(*BARS, OFFSETS, dtype=dtype, threads=threads)
+    assert rows.dtype == dtype
+    for start, stop in pairwise(OFFSETS):
+        open, high, low, close, volume = (field[start:stop] for field in BARS)
+        alone = compute(open, high, low, close, volume, dtype=dtype)
+        np.testing.assert_array_equal(rows[start:stop], alone)
+
+
+def test_one_long_ticker_among_many_short_ones() -> None:
+    lengths = [20] * 50 + [1000] + [20] * 50
+    offsets = np.cumsum([0, *lengths]).tolist()
+    bars = naive.bars_around(naive.walk(sum(lengths)))
+    rows = compute_panel(*bars, offsets, threads=2)
+    np.testing.assert_array_equal(rows[1000:2000], compute(*(field[1000:2000] for field in bars)))
+    assert np.isnan(rows[:1000]).all()
+    assert np.isnan(rows[2000:]).all()
+
+
+def test_out_receives_the_rows_and_is_returned() -> None:
+    out = np.zeros((sum(LENGTHS), 22))
+    assert compute_panel(*BARS, OFFSETS, out=out) is out
+    np.testing.assert_array_equal(out, compute_panel(*BARS, OFFSETS, dtype=np.float64))
+
+
+def test_a_panel_without_tickers_has_no_rows() -> None:
+    nothing = np.zeros(0)
+    assert compute_panel(nothing, nothing, nothing, nothing, nothing, [0]).shape == (0, 22)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_first_impossible_bar_is_named_with_its_ticker(threads: int) -> None:
+    open, high, low, close, volume = (field.copy() for field in BARS)
+    high[OFFSETS[7] + 400] = high[OFFSETS[9]] = np.nan
+    with pytest.raises(BarError, match=r"^ticker 7, bar 400: high must be a positive finite number, not nan$"):
+        compute_panel(open, high, low, close, volume, OFFSETS, threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([0, 10], "offsets: expected to run from 0 to the 1550 bars, not 0 to 10"),
+        ([1, 1550], "offsets: expected to run from 0 to the 1550 bars, not 1 to 1550"),
+        ([0, 100, 50, 1550], "offsets: expected to rise, not 100 before 50 (ticker=1)"),
+        ([0.0, 1550.0], "offsets: expected integers of one dimension, not float64 of shape (2,)"),
+        ([[0, 1550]], "offsets: expected integers of one dimension, not int64 of shape (1, 2)"),
+        (np.zeros(0, np.int64), "offsets: expected integers of one dimension, not int64 of shape (0,)"),
+    ],
+)
+def test_offsets_that_do_not_cut_the_bars_are_refused(offsets: Any, message: str) -> None:
+    with pytest.raises(TicklineError, match=re.escape(message)):
+        compute_panel(*BARS, offsets)
+
+
+def test_no_threads_are_refused() -> None:
+    with pytest.raises(TicklineError, match=r"^threads: expected one or more, not 0$"):
+        compute_panel(*BARS, OFFSETS, threads=0)
