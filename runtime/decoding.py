@@ -16,7 +16,8 @@ from runtime.problems import Problem
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 """Smallest magnitude that float32 rounds to infinity."""
 
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)  # the latter for a member's name that is not UTF-8
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
+"""What msgspec raises for JSON that it refuses; the latter for a member's name that is not UTF-8."""
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
@@ -64,8 +65,8 @@ class RowDecoder:
         """
         try:
             values = self._one.decode(body).features
-        except _DECODE_ERRORS as error:
-            raise _explain(body, error) from None
+        except DECODE_ERRORS as error:
+            raise explain(body, error) from None
         self._fill(values, row, "features")
 
     def decode_many(self, body: bytes, max_rows: int) -> NDArray[np.float32]:
@@ -78,8 +79,8 @@ class RowDecoder:
         """
         try:
             decoded = self._many.decode(body).features
-        except _DECODE_ERRORS as error:
-            raise _explain(body, error) from None
+        except DECODE_ERRORS as error:
+            raise explain(body, error) from None
         if not decoded:
             raise Problem(422, "expected at least 1 row, got 0", field="features")
         if len(decoded) > max_rows:
@@ -103,23 +104,34 @@ class RowDecoder:
         except OverflowError:
             index = next(i for i, value in enumerate(values) if abs(value) >= FLOAT32_OVERFLOW)
             position = f".{self.feature_names[index]}" if named else f"[{index}]"
-            raise _not_finite(field + position, repr(values[index])) from None
+            raise not_finite(field + position, repr(values[index])) from None
 
 
-def _not_finite(field: str, received: str) -> Problem:
+def not_finite(field: str, received: str) -> Problem:
+    """Return the problem of a number that float32 cannot hold."""
     expected = "a finite number of float32's range"
     return Problem(422, f"expected {expected}, got {received}", field=field, expected=expected, received=received)
 
 
-def _explain(body: bytes, error: Exception) -> Problem:
-    """Turn a decoder's error into a problem that names the field."""
+def explain(body: bytes | memoryview, error: Exception, within: str = "") -> Problem:
+    """Turn a decoder's error into a problem that names the field.
+
+    Parameters
+    ----------
+    body : bytes or memoryview
+        What was decoded.
+    error : Exception
+        One of `DECODE_ERRORS`.
+    within : str
+        Path of what was decoded in the request, where it is a part of it.
+    """
     message = str(error)
     path = _PATH.search(message)
-    field = path["path"] if path else None
+    field = within + path["path"] if path else within or None
     if not isinstance(error, msgspec.ValidationError):
-        return _explain_malformed(body, message)
+        return _explain_malformed(bytes(body), message, within)
     if message.startswith("Number out of range"):
-        return _not_finite(field or "features", "a number beyond float64's range")
+        return not_finite(field or "features", "a number beyond float64's range")
     types = _EXPECTED.match(message)
     if types:
         expected, received = (
@@ -136,17 +148,17 @@ def _explain(body: bytes, error: Exception) -> Problem:
     return Problem(422, _PATH.sub("", message), field=field or "body")
 
 
-def _explain_malformed(body: bytes, message: str) -> Problem:
+def _explain_malformed(body: bytes, message: str, within: str) -> Problem:
     """Tell a body that is no JSON from one whose only fault is a NaN or an Infinity."""
     if not body.strip():
-        return Problem(400, "the body is empty; expected a JSON object with `features`")
+        return Problem(400, "the body is empty; expected a JSON object")
     try:
-        found = next(_non_finite(json.loads(body), ""), None)
+        found = next(_non_finite(json.loads(body), within), None)
     except (ValueError, RecursionError):
         found = None
     if found:
         field, value = found
-        return _not_finite(field, json.dumps(value))
+        return not_finite(field, json.dumps(value))
     return Problem(400, f"the body is not valid JSON in UTF-8: {message.removeprefix('JSON is malformed: ')}")
 
 
