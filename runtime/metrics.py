@@ -30,6 +30,16 @@ ROUTES = (
     "/predict/batch",
     "/reload",
     "/metrics",
+    "/v2",
+    "/v2/",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{model_name}",
+    "/v2/models/{model_name}/ready",
+    "/v2/models/{model_name}/infer",
+    "/v2/models/{model_name}/versions/{model_version}",
+    "/v2/models/{model_name}/versions/{model_version}/ready",
+    "/v2/models/{model_name}/versions/{model_version}/infer",
     "unmatched",
 )
 """Values of the label `route`, which are the path templates of our routes; what is none of them is `unmatched`."""

@@ -13,6 +13,9 @@ from features_fast.errors import TicklineError
 
 MEDIA_TYPE = "application/problem+json"
 
+INFERENCE_PROTOCOL = "/v2"
+"""Path below which errors have the form of the Open Inference Protocol."""
+
 _LONGEST = 300
 
 
@@ -62,17 +65,34 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
             msgspec.json.encode(self.members), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
         )
 
+    def error_object(self) -> Response:
+        """Return the reply in the form of the Open Inference Protocol, which calls every value at fault a 400."""
+        status = 400 if self.status == 422 else self.status
+        return Response(
+            msgspec.json.encode({"error": str(self)}),
+            status_code=status,
+            headers=self.headers,
+            media_type="application/json",
+        )
+
 
 def _clip(text: str) -> str:
     """Shorten a text that may quote the request, so that no reply grows with what a client sends."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def _respond(request: Request, problem: Problem) -> Response:
+    """Return the reply in the form of the protocol that the request speaks."""
+    path = request.url.path
+    spoken = path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/")
+    return problem.error_object() if spoken else problem.response()
+
+
 def answer_problem(request: Request, error: Exception) -> Response:
     """Answer a problem that an endpoint raised."""
     # Starlette types its handlers for any exception and calls them for the registered class alone.
     assert isinstance(error, Problem)
-    return error.response()
+    return _respond(request, error)
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -82,9 +102,9 @@ def answer_http_exception(request: Request, error: Exception) -> Response:
         404: f"no route {request.url.path}; see / for all of them",
         405: f"{request.method} is not allowed here; expected {(error.headers or {}).get('Allow', 'another method')}",
     }.get(error.status_code, error.detail)
-    return Problem(error.status_code, detail, headers=error.headers).response()
+    return _respond(request, Problem(error.status_code, detail, headers=error.headers))
 
 
 def answer_unexpected(request: Request, error: Exception) -> Response:
     """Answer a defect of ours: the log has the traceback, the client has none of it."""
-    return Problem(500, "an unexpected error; the server's log has the details").response()
+    return _respond(request, Problem(500, "an unexpected error; the server's log has the details"))

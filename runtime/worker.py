@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -13,6 +15,8 @@ from runtime.metrics import WORDS, BoardCollector, Metrics, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
 from runtime.settings import Settings
+
+_Result = TypeVar("_Result")
 
 
 class Worker:
@@ -56,6 +60,10 @@ class Worker:
         for label, count in enumerate(counts):
             self.metrics.predicted(label, count)
         return reply
+
+    async def run_batch(self, work: Callable[[], _Result]) -> _Result:
+        """Do a batch's work off the event loop, after the batches before it."""
+        return await asyncio.get_running_loop().run_in_executor(self._batches, work)
 
     async def reload(self) -> Rollout:
         """Serve the model file as it is now, in all workers or in none; raises TicklineError."""
