@@ -20,6 +20,16 @@ def _pointer_to(scalar: Any) -> Any:
     return intrinsic(pointer)
 
 
+def _address(typing_context: Any, pointer: Any) -> Any:
+    """Return a pointer as an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], ir.IntType(64))
+
+    return types.int64(pointer), generate
+
+
+address: Any = intrinsic(_address)
 doubles = _pointer_to(types.float64)
 singles = _pointer_to(types.float32)
 words = _pointer_to(types.int64)

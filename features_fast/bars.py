@@ -27,8 +27,11 @@ def plain(*fields: ArrayLike) -> tuple[Array, ...]:
     """
     arrays = []
     for name, field in zip(FIELDS, fields, strict=True):
+        if type(field) is np.ndarray and field.dtype is _FLOAT64 and field.ndim == 1 and field.flags.c_contiguous:
+            arrays.append(field if field.flags.aligned else field.copy())
+            continue
         try:
-            # `require` replaces what the kernels do not read: other byte orders, unaligned memory, subclasses.
+            # `require` replaces what the kernels do not read: other byte orders, strides, subclasses.
             array = np.require(field, _FLOAT64, ("C", "A", "E"))
         except (TypeError, ValueError) as error:
             raise BarError(f"{name}: expected numbers, not {type(field).__name__} ({error})") from error

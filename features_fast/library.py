@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import platform
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +19,13 @@ from features_fast.specification import specification_hash
 FOLDER = Path(__file__).parent
 SOURCE_SYMBOL = "features_fast_source"
 
-_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
     "rows": (*(_POINTER,) * 8, _INT, _POINTER, *(_INT,) * 3),
     "last": (*(_POINTER,) * 8, _INT),
-    "update": (*(_POINTER,) * 3, *(_DOUBLE,) * 5),
     "resume": (_POINTER,),
 }
-# One bar takes less time than to release the interpreter and take it back, and holding it makes an update atomic.
-_HOLDING = frozenset({"update"})
+_NAMES = (*_ARGUMENTS, "update")
 
 _X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
 
@@ -41,15 +40,18 @@ class Library:
     ----------
     backend : str
         Where they come from, and why not from a better place.
-    rows, last, update, resume : callable
-        The functions of the same names in ``_kernels``. All but ``update`` release the interpreter.
+    rows, last, resume : callable
+        The functions of the same names in ``_kernels``; they release the interpreter.
+    update : callable
+        Makes the built-in function ``update`` of a stream. It holds the interpreter: a bar takes less time than to
+        release it and take it back, and holding it makes an update atomic.
     """
 
     backend: str
     rows: Kernel
     last: Kernel
-    update: Kernel
     resume: Kernel
+    update: Callable[[tuple[object, ...]], Callable[..., object]]
 
 
 def library_path(target: str, folder: Path = FOLDER) -> Path:
@@ -93,9 +95,7 @@ def load(path: Path) -> Library:
         raise TicklineError(f"{path.name}: expected a library of kernels, not {error}") from error
     if built_from != fingerprint():
         raise TicklineError(f"{path.name}: built from other source; build it again with python -m features_fast.build")
-    addresses = {
-        name: ctypes.cast(getattr(loaded, f"features_fast_{name}"), _POINTER).value or 0 for name in _ARGUMENTS
-    }
+    addresses = {name: ctypes.cast(getattr(loaded, f"features_fast_{name}"), _POINTER).value or 0 for name in _NAMES}
     return _bind(f"ahead of time, {path.stem.removeprefix('_kernels-')}", addresses)
 
 
@@ -121,17 +121,33 @@ def compile_kernels(reason: str) -> Library:
     for name, (function, signature) in _kernels.KERNELS.items():
         compiled = cfunc(signature, **_kernels.FLAGS)(function)
         _compilations += 1
-        _compiled.append(compiled)
+        _kept.append(compiled)
         addresses[name] = compiled.address
     return _bind(f"just in time: {reason}", addresses)
 
 
+class _Method(ctypes.Structure):
+    """``PyMethodDef`` of Python's C interface."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", _POINTER),
+        ("flags", ctypes.c_int),
+        ("documentation", ctypes.c_char_p),
+    )
+
+
+_FASTCALL = 0x80
+_new_builtin = ctypes.pythonapi.PyCFunction_NewEx
+_new_builtin.argtypes = (ctypes.POINTER(_Method), ctypes.py_object, _POINTER)
+_new_builtin.restype = ctypes.py_object
+
+
 def _bind(backend: str, addresses: dict[str, int]) -> Library:
-    functions: dict[str, Kernel] = {}
-    for name, arguments in _ARGUMENTS.items():
-        prototype = ctypes.PYFUNCTYPE if name in _HOLDING else ctypes.CFUNCTYPE
-        functions[name] = prototype(_INT, *arguments)(addresses[name])
-    return Library(backend, **functions)
+    kernels = {name: ctypes.CFUNCTYPE(_INT, *arguments)(addresses[name]) for name, arguments in _ARGUMENTS.items()}
+    method = _Method(b"update", addresses["update"], _FASTCALL, None)
+    _kept.append(method)  # built-in functions point to it
+    return Library(backend, **kernels, update=lambda bound: _new_builtin(method, bound, None))
 
 
 def _find(folder: Path = FOLDER) -> tuple[Library | None, str]:
@@ -181,15 +197,22 @@ class Workspace(threading.local):
 
 
 def _check_objects() -> None:
-    """Refuse an interpreter whose array objects the kernels would misread."""
-    probe = np.zeros(1)
-    if ctypes.c_void_p.from_address(id(probe) + 16).value != probe.ctypes.data:
-        raise TicklineError("features_fast: expected CPython with its global lock, not " + platform.python_version())
+    """Refuse an interpreter whose objects the kernels would misread."""
+    probe, value = np.zeros(1), 1.5
+    pair = (probe, value)
+    word = ctypes.c_ssize_t.from_address
+    if (
+        word(id(probe) + 16).value != probe.ctypes.data
+        or word(id(pair) + 32).value != id(value)
+        or ctypes.c_double.from_address(id(value) + 16).value != value
+        or word(id(probe)).value != sys.getrefcount(probe) - 1
+    ):
+        raise TicklineError(f"features_fast: expected CPython with its global lock, not {sys.version}")
 
 
 _check_objects()
 _lock = threading.Lock()
-_compiled: list[object] = []
+_kept: list[object] = []
 _compilations = 0
 _library, _reason = _find()
 

@@ -3,17 +3,16 @@
 import ctypes
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from features_fast import _layout as at
-from features_fast.bars import Rows, bar_error, impossible, plain, rows_for
+from features_fast.bars import FIELDS, Rows, bar_error, impossible, plain, rows_for
 from features_fast.errors import BarError, TicklineError
 from features_fast.library import FLOAT64, library
-from features_fast.specification import WARM_UP, specification_hash
+from features_fast.specification import specification_hash
 
 _MARK = b"TICKLINE" + bytes.fromhex(specification_hash())
 _CLOSES = slice(at.CLOSE + at.HALO - at.CARRIED_CLOSES, at.CLOSE + at.HALO)
@@ -51,7 +50,7 @@ class Stream:
 
     def _take(self, state: np.ndarray[Any, np.dtype[np.float64]]) -> None:
         self._state = state
-        self._update = partial(library().update, state.ctypes.data, id(self._row), FLOAT64)
+        self._update = library().update((state, self._row, float, np.float64, np.dtype(np.float64)))
 
     @property
     def bars(self) -> int:
@@ -83,15 +82,31 @@ class Stream:
         if index is not None and index != self.bars:
             raise TicklineError(f"index: expected bar {self.bars} next, not {index}")
         try:
-            seen = self._update(*bar)
-        except (TypeError, ctypes.ArgumentError) as error:
-            raise BarError(f"bar {self.bars}: expected open, high, low, close and volume, not {bar!r}") from error
-        if seen > WARM_UP:
-            row: Rows = self._row.copy()
-            return row
-        if seen == 0:
-            raise bar_error(f"bar {self.bars}", tuple(map(float, bar)))
-        return None
+            result = self._update(*bar)
+        except TypeError as error:
+            raise self._no_bar(bar) from error
+        if result is not self._row and result is not self._state:
+            values = self._floats(bar)
+            result = self._update(*values)
+            if result is not self._row and result is not self._state:
+                raise bar_error(f"bar {self.bars}", values)
+        if result is self._state:
+            return None
+        row: Rows = self._row.copy()
+        return row
+
+    def _floats(self, bar: Sequence[SupportsFloat]) -> tuple[float, ...]:
+        """Return other numbers as the floats that the kernel reads."""
+        try:
+            values = tuple(value.__float__() for value in bar)
+        except AttributeError as error:
+            raise self._no_bar(bar) from error
+        if len(values) != len(FIELDS):
+            raise self._no_bar(bar)
+        return values
+
+    def _no_bar(self, bar: object) -> BarError:
+        return BarError(f"bar {self.bars}: expected open, high, low, close and volume, not {bar!r}")
 
     def extend(self, open: ArrayLike, high: ArrayLike, low: ArrayLike, close: ArrayLike, volume: ArrayLike) -> Rows:
         """Take many bars at once, a history for instance, and compute their features.

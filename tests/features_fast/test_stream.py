@@ -1,6 +1,7 @@
 """A growing series: the same rows at every split point, snapshots, and what is refused."""
 
 import re
+import sys
 import threading
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_what_is_not_a_bar_is_refused(wrong: Any) -> None:
     ):
         stream.update(wrong)
     assert stream.bars == 0
+
+
+@pytest.mark.parametrize("kind", [int, np.float64, np.float32, np.int64])
+def test_numbers_of_every_kind_are_taken(kind: Any) -> None:
+    close = np.round(naive.walk(60))
+    stream = Stream()
+    for price in close:
+        row = stream.update([kind(price)] * 5)
+    assert row is not None
+    np.testing.assert_array_equal(row, compute(*(close,) * 5)[-1])
+
+
+def test_updates_leave_no_references_behind() -> None:
+    stream = Stream()
+    prices = tuple(float(field[0]) for field in BARS)
+    counts = []
+    for _ in range(3):
+        for _ in range(1000):
+            stream.update(prices)
+        counts.append([sys.getrefcount(thing) for thing in (stream._state, stream._row, *prices)])
+    assert counts[0] == counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("index", [0, 99, 101])
