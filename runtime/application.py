@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from features_fast.errors import TicklineError
-from runtime import endpoints, inference_endpoints
+from runtime import bars_endpoints, endpoints, inference_endpoints
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.settings import Settings
 from runtime.worker import Worker
@@ -53,7 +53,7 @@ class Application:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         self._routes = Starlette(
-            routes=[*endpoints.ROUTES, *inference_endpoints.ROUTES],
+            routes=[*endpoints.ROUTES, *bars_endpoints.ROUTES, *inference_endpoints.ROUTES],
             exception_handlers={
                 Problem: answer_problem,
                 HTTPException: answer_http_exception,

@@ -19,7 +19,7 @@ FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
 """What msgspec raises for JSON that it refuses; the latter for a member's name that is not UTF-8."""
 
-_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
+_PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
 _MEMBER = re.compile(r"Object (?:contains )?(?P<fault>missing required|unknown) field `(?P<name>.*?)`")
 _NAMES = {"float": "number", "str": "string", "int": "integer", "bool": "boolean"}
@@ -127,7 +127,7 @@ def explain(body: bytes | memoryview, error: Exception, within: str = "") -> Pro
     """
     message = str(error)
     path = _PATH.search(message)
-    field = within + path["path"] if path else within or None
+    field = (within + path["path"]).removeprefix(".") if path else within or None
     if not isinstance(error, msgspec.ValidationError):
         return _explain_malformed(bytes(body), message, within)
     if message.startswith("Number out of range"):

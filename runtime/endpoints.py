@@ -13,6 +13,7 @@ from features_fast.errors import TicklineError
 from features_fast.specification import FEATURES, specification_hash
 from runtime.bodies import JSON, media_type, read_body
 from runtime.home import describe_service, render_home
+from runtime.offer import offer_bars
 from runtime.problems import Problem
 from runtime.worker import get_worker
 
@@ -55,7 +56,7 @@ async def model_info(request: Request) -> Response:
     card = model.card
     ours = card.feature_specification == specification_hash()
     features: Any = FEATURES if ours else [{"name": name} for name in card.feature_names]
-    return _json({**model.predictor.describe(), "features": features})
+    return _json({**model.predictor.describe(), "features": features, "bars": offer_bars(card.feature_specification)})
 
 
 async def predict(request: Request) -> Response:

@@ -15,9 +15,15 @@ ROUTES = (
     ("POST", "/predict", "one row in, one prediction out"),
     ("GET", "/predict/demo", "a prediction on the example in the model file"),
     ("POST", "/predict/batch", "many rows in, as many predictions out"),
+    ("POST", "/predict/bars", "daily bars in, the prediction for the newest one out; ?all=true for every bar"),
+    ("PUT", "/symbols/{ticker}/bars", "hold a symbol's history, then POST one new bar at a time to the same path"),
+    ("GET", "/symbols/{ticker}", "what is held of a symbol; DELETE forgets it"),
     ("GET", "/metrics", "Prometheus metrics of all workers"),
     ("POST", "/reload", "verify the model file as it is now, then serve it in all workers"),
 )
+
+_BARS = [[price, price + 2, price - 1, price + 1, 1000000] for price in (100 + 7 * day % 11 for day in range(50))]
+"""As few bars as a prediction takes: open, high, low, close and volume."""
 
 
 def describe_service(model: Model) -> dict[str, Any]:
@@ -36,12 +42,19 @@ def describe_service(model: Model) -> dict[str, Any]:
 
 def _example(model: Model, method: str, path: str) -> str:
     """Return a command that calls a route."""
-    command = f"curl -s http://localhost:5000{path}"
-    if path not in ("/predict", "/predict/batch"):
-        return command if method == "GET" else f"{command} -X {method}"
+    command = f"curl -s http://localhost:5000{path.format(ticker='DEMO')}"
     row: Any = [float(f"{value:.6g}") for value in model.predictor.example]
-    body = msgspec.json.encode({"features": row if path == "/predict" else [row, row]}).decode()
-    return f"{command} -H 'Content-Type: application/json' -d '{body}'"
+    bodies: dict[str, dict[str, Any]] = {
+        "/predict": {"features": row},
+        "/predict/batch": {"features": [row, row]},
+        "/predict/bars": {"bars": _BARS},
+        "/symbols/{ticker}/bars": {"bars": _BARS},
+    }
+    if path not in bodies:
+        return command if method == "GET" else f"{command} -X {method}"
+    if method != "POST":
+        command += f" -X {method}"
+    return f"{command} -H 'Content-Type: application/json' -d '{msgspec.json.encode(bodies[path]).decode()}'"
 
 
 def render_home(model: Model) -> str:

@@ -28,6 +28,9 @@ ROUTES = (
     "/predict",
     "/predict/demo",
     "/predict/batch",
+    "/predict/bars",
+    "/symbols/{ticker}",
+    "/symbols/{ticker}/bars",
     "/reload",
     "/metrics",
     "/v2",
@@ -75,7 +78,10 @@ _DURATION_STRIDE = len(BUCKETS) + 2
 _PREDICTIONS = _DURATIONS + len(ROUTES) * _DURATION_STRIDE
 _RELOADS = _PREDICTIONS + LABELS
 _IN_FLIGHT = _RELOADS + len(RELOAD_RESULTS)
-_END = _IN_FLIGHT + 1
+_COMPILATIONS = _IN_FLIGHT + 1
+_SYMBOLS_HELD = _COMPILATIONS + 1
+_SYMBOLS_EVICTED = _SYMBOLS_HELD + 1
+_END = _SYMBOLS_EVICTED + 1
 
 WORDS = _END - SLOT_HEADER_WORDS
 """Words that a worker counts in."""
@@ -92,7 +98,8 @@ class Metrics:
 
     def __init__(self, slot: memoryview) -> None:
         self._slot = slot
-        slot[_IN_FLIGHT] = 0  # a predecessor may have died with requests in flight
+        self._compilations = 0
+        slot[_IN_FLIGHT] = slot[_SYMBOLS_HELD] = 0  # what a predecessor had when it died is gone with it
 
     def begin(self) -> None:
         """Count a request that begins."""
@@ -116,6 +123,19 @@ class Metrics:
     def reloaded(self, result: str) -> None:
         """Count a reload by its result, one of `RELOAD_RESULTS`."""
         self._slot[_RELOADS + RELOAD_RESULTS.index(result)] += 1
+
+    def compiled(self, kernels: int) -> None:
+        """Count the kernels that this process has compiled so far."""
+        self._slot[_COMPILATIONS] += kernels - self._compilations
+        self._compilations = kernels
+
+    def hold_symbols(self, count: int) -> None:
+        """Set the number of symbols that are held."""
+        self._slot[_SYMBOLS_HELD] = count
+
+    def evicted_symbol(self) -> None:
+        """Count a symbol that made room for another."""
+        self._slot[_SYMBOLS_EVICTED] += 1
 
 
 class BoardCollector(Collector):
@@ -147,6 +167,13 @@ class BoardCollector(Collector):
         live = self._board.live()
         in_flight = sum(slot[_IN_FLIGHT] for slot in live.values())
         yield GaugeMetricFamily("requests_in_flight", "Requests that are being answered.", value=in_flight)
+        held = sum(slot[_SYMBOLS_HELD] for slot in live.values())
+        yield GaugeMetricFamily("symbols_held", "Symbols whose bars arrive one by one.", value=held)
+        for name, word, summary in (
+            ("symbols_evicted_total", _SYMBOLS_EVICTED, "Symbols that made room for others."),
+            ("kernel_compilations_total", _COMPILATIONS, "Kernels that were compiled just in time."),
+        ):
+            yield CounterMetricFamily(name, summary, value=int(words[word]))
         model = GaugeMetricFamily("model_info", "The model that is served.", labels=list(self._model))
         model.add_metric(list(self._model.values()), 1)
         yield model

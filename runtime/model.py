@@ -25,23 +25,23 @@ class Model:
         self.predictor = predictor
         self.card = predictor.card
         self._decoder = RowDecoder(self.card.feature_names)
-        self._replies = ReplyWriter(self.card)
+        self.replies = ReplyWriter(self.card)
 
     def answer_row(self, body: bytes) -> tuple[int, bytes]:
         """Return class and reply for the body of a single prediction; raises Problem."""
         self._decoder.decode_one(body, self.predictor.row)
-        return self._replies.one(self.predictor.predict_row())
+        return self.replies.one(self.predictor.predict_row())
 
     def answer_example(self) -> tuple[int, bytes]:
         """Return class and reply for the first golden row of the model file."""
         self.predictor.row[:] = self.predictor.example.data.cast("B")
-        return self._replies.one(self.predictor.predict_row())
+        return self.replies.one(self.predictor.predict_row())
 
     def answer_batch(self, body: bytes, max_rows: int) -> tuple[list[int], bytes]:
         """Return the number of rows of each class, and the reply, for the body of a batch; raises Problem."""
         probabilities = self.predictor.predict(self._decoder.decode_many(body, max_rows))
         counts = np.bincount(probabilities.argmax(axis=1), minlength=len(self.card.labels))
-        return counts.tolist(), self._replies.many(probabilities)
+        return counts.tolist(), self.replies.many(probabilities)
 
 
 def load_model(path: Path, threads: int) -> Model:

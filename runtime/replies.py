@@ -65,7 +65,11 @@ class ReplyWriter:
         """Return the reply of a batch of probabilities, float32 (rows, classes)."""
         rows = ",".join(self.prediction(row)[1] + "}" for row in probabilities)
         count = len(probabilities)
-        return b"".join((f'{{"predictions":[{rows}],"count":{count}'.encode(), self._tail, timestamp(), b'"}'))
+        return self.close(f'{{"predictions":[{rows}],"count":{count}')
+
+    def close(self, text: str, more: bytes = b"") -> bytes:
+        """Return an opened JSON object, closed: with version, time and further members, which begin with a comma."""
+        return b"".join((text.encode(), self._tail, timestamp(), b'"', more, b"}"))
 
 
 def _json(text: Any) -> str:

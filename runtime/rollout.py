@@ -11,6 +11,7 @@ from features_fast.errors import TicklineError
 from runtime.artifact import ArtifactError, naming, read
 from runtime.board import COMMITTED, PREPARED, PROPOSED, REFUSED, SERVING, Board
 from runtime.model import Model
+from runtime.offer import offer_bars
 from runtime.predictor import Predictor
 
 logger = logging.getLogger("tickline")
@@ -60,7 +61,13 @@ class ModelHolder:
         slot[SERVING] = self._serving
 
     def _load(self, number: int) -> Model:
-        return Model(Predictor(read(self._board.model_path(number)), self._threads))
+        return self._make(read(self._board.model_path(number)))
+
+    def _make(self, content: bytes) -> Model:
+        """Verify and warm a model, and the kernels where it takes bars."""
+        model = Model(Predictor(content, self._threads))
+        offer_bars(model.card.feature_specification)
+        return model
 
     async def follow(self) -> None:
         """Prepare what is proposed and serve what is committed, until cancelled."""
@@ -111,7 +118,7 @@ class ModelHolder:
         header, previous = self._board.header, self.model.card
         with naming(path):
             content = await asyncio.to_thread(read, path)
-            model = Model(await asyncio.to_thread(Predictor, content, self._threads))
+            model = await asyncio.to_thread(self._make, content)
         for what in ("feature_names", "labels"):
             if getattr(model.card, what) != getattr(previous, what):
                 raise RolloutError(f"{path}: other {what} than the served model; start a new server for it")

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reload_token: str
     max_body_bytes: int
     max_batch_rows: int
+    max_symbols: int
     keep_alive_seconds: int
     grace_seconds: int
     engine_threads: int
@@ -112,6 +113,7 @@ SETTINGS = (
     Setting("RELOAD_TOKEN", "", *_text(), "bearer token for /reload; without one it answers loopback only"),
     Setting("MAX_BODY_BYTES", str(64 * 2**20), *_integer(1, 2**40), "largest request body"),
     Setting("MAX_BATCH_ROWS", "100000", *_integer(1, 2**31), "most rows in one batch"),
+    Setting("MAX_SYMBOLS", "10000", *_integer(1, 10**9), "most symbols that are held for bars one by one"),
     Setting("KEEP_ALIVE_SECONDS", "75", *_integer(1, 86400), "how long an idle connection stays open"),
     Setting("GRACE_SECONDS", "30", *_integer(0, 86400), "how long requests in flight may take to finish at a stop"),
     Setting("ENGINE_THREADS", "1", *_integer(1, 256), "threads of onnxruntime inside one operator"),

@@ -9,12 +9,14 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from features_fast import compilations
 from runtime.artifact import model_file
 from runtime.board import Board
 from runtime.metrics import WORDS, BoardCollector, Metrics, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
 from runtime.settings import Settings
+from runtime.symbols import Symbols
 
 _Result = TypeVar("_Result")
 
@@ -41,6 +43,8 @@ class Worker:
         slot = self.board.claim()
         self.metrics = Metrics(slot)
         self._holder = ModelHolder(self.board, slot, settings.engine_threads)
+        self.metrics.compiled(compilations())
+        self.symbols = Symbols(settings.max_symbols, self.metrics)
         self._following = asyncio.create_task(self._holder.follow())
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
         self._batches = ThreadPoolExecutor(1, "batch")
@@ -77,6 +81,7 @@ class Worker:
 
     def render_metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics of all workers in the format that a scraper accepts, with its media type."""
+        self.metrics.compiled(compilations())  # a reload may bring the first model that takes bars
         card, engine = self.model.card, self.model.predictor.engine
         model = {"name": card.name, "version": card.version, "engine": engine.name}
         return render(BoardCollector(self.board, card.labels, model), accept)

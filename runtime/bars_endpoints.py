@@ -1,0 +1,147 @@
+"""Thin handlers for bars: predictions from a history, and symbols that grow bar by bar."""
+
+from functools import partial
+
+import msgspec
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runtime.bars import Series, decode_bar, decode_body, decode_history
+from runtime.bodies import JSON, media_type, read_body
+from runtime.forecast import answer_newest, answer_series, answer_symbol, answer_tickers, check_ticker
+from runtime.offer import offer_bars
+from runtime.problems import Problem
+from runtime.symbols import Symbol, seed
+from runtime.worker import Worker, get_worker
+
+SHORT_BODY = 65536
+"""Bytes of a body, 500 to 1,000 bars, that are decoded and predicted at once; longer work leaves the event loop."""
+
+_SWITCH = {"true": True, "false": False}
+
+
+def _reply(content: bytes, status: int = 200) -> Response:
+    return Response(content, status_code=status, media_type=JSON)
+
+
+async def predict_bars(request: Request) -> Response:
+    """Predict the newest bar, or every bar, of one ticker or several."""
+    worker = _offering_worker(request)
+    every_bar = _read_switch(request, "all")
+    body = await _read_bars(request, worker)
+    short = len(body) <= SHORT_BODY
+    asked = decode_body(body) if short else await worker.run_batch(partial(decode_body, body))
+    model = worker.model
+    if short and not every_bar and isinstance(asked, Series):
+        label, content = answer_newest(model, asked)
+        worker.metrics.predicted(label)
+        return _reply(content)
+    max_bars = worker.settings.max_batch_rows
+    answer = (
+        partial(answer_series, model, asked, every_bar, max_bars)
+        if isinstance(asked, Series)
+        else partial(answer_tickers, model, asked, every_bar, max_bars)
+    )
+    counts, content = await worker.run_batch(answer)
+    for label, count in counts.items():
+        worker.metrics.predicted(label, count)
+    return _reply(content)
+
+
+class SymbolBars(HTTPEndpoint):
+    """The bars of a symbol."""
+
+    async def put(self, request: Request) -> Response:
+        """Begin a symbol with its history, in place of what was held of it."""
+        worker, ticker = _symbols_worker(request)
+        body = await _read_bars(request, worker)
+        if len(body) <= SHORT_BODY:
+            history = decode_history(body)
+            symbol, row = seed(history)
+        else:
+            history = await worker.run_batch(partial(decode_history, body))
+            symbol, row = await worker.run_batch(partial(seed, history))
+        created = ticker not in worker.symbols
+        date = history.date(symbol.bars - 1) if symbol.bars else None
+        label, content = answer_symbol(worker.model, symbol.bars, date, row)
+        _hold(worker, ticker, symbol, label)
+        return _reply(content, 201 if created else 200)
+
+    async def post(self, request: Request) -> Response:
+        """Take one more bar and predict it."""
+        worker, ticker = _symbols_worker(request)
+        bar = decode_bar(await _read_bars(request, worker))
+        symbol, row = worker.symbols.advance(ticker, bar)
+        label, content = answer_symbol(worker.model, symbol.bars, bar.date(0), row)
+        _hold(worker, ticker, symbol, label)
+        return _reply(content)
+
+
+class SymbolState(HTTPEndpoint):
+    """What is held of a symbol."""
+
+    async def get(self, request: Request) -> Response:
+        """Describe it."""
+        worker, ticker = _symbols_worker(request)
+        return _reply(msgspec.json.encode({"ticker": ticker, **worker.symbols[ticker].describe()}))
+
+    async def delete(self, request: Request) -> Response:
+        """Forget it."""
+        worker, ticker = _symbols_worker(request)
+        del worker.symbols[ticker]
+        return Response(status_code=204)
+
+
+def _hold(worker: Worker, ticker: str, symbol: Symbol, label: int | None) -> None:
+    """Let the new state take effect, after its reply could be made."""
+    worker.symbols[ticker] = symbol
+    if label is not None:
+        worker.metrics.predicted(label)
+
+
+def _offering_worker(request: Request) -> Worker:
+    """Return the worker, where its model takes bars."""
+    worker = get_worker(request)
+    offer = offer_bars(worker.model.card.feature_specification)
+    if not offer.offered:
+        raise Problem(409, f"bars are not offered: {offer.reason}; /model/info says more, /predict takes features")
+    return worker
+
+
+def _symbols_worker(request: Request) -> tuple[Worker, str]:
+    """Return the worker and the ticker, where symbols can be held."""
+    worker = _offering_worker(request)
+    workers = worker.settings.workers
+    if workers > 1:
+        raise Problem(
+            501,
+            f"symbols are held in the memory of one worker and need WORKERS=1, got {workers}; "
+            "send the whole window to /predict/bars, or run one worker a process",
+            field="WORKERS",
+            expected=1,
+            received=workers,
+        )
+    ticker = request.path_params["ticker"]
+    check_ticker(ticker, "ticker")
+    return worker, ticker
+
+
+async def _read_bars(request: Request, worker: Worker) -> bytes:
+    media_type(request, (JSON,))
+    return await read_body(request, worker.settings.max_body_bytes)
+
+
+def _read_switch(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in _SWITCH:
+        raise Problem(422, f"expected true or false, got {text!r}", field=name)
+    return _SWITCH[text]
+
+
+ROUTES = [
+    Route("/predict/bars", predict_bars, methods=["POST"]),
+    Route("/symbols/{ticker}/bars", SymbolBars),
+    Route("/symbols/{ticker}", SymbolState),
+]
