@@ -46,9 +46,6 @@ def _part(*signatures: Any) -> Callable[[F], F]:
 _STEADY = 34
 """From this bar on every recursive average has its seed."""
 
-_STILL = 1e-60
-"""Added to each rise and fall: RSI is 50, not 0 / 0, where nothing moved, and no average ever becomes subnormal."""
-
 
 @_part(types.boolean(*(_DOUBLE,) * 5))
 def _possible(o: float, h: float, low: float, c: float, v: float) -> bool:
@@ -107,8 +104,8 @@ def _recur(s: Floats, p: int, k: int, t: int) -> None:
         bar = t + i
         c = s[at.CLOSE + p + i]
         change = c - s[at.CLOSE + p + i - 1]
-        up = (change if change > 0.0 else 0.0) + _STILL
-        down = (-change if change < 0.0 else 0.0) + _STILL
+        up = (change if change > 0.0 else 0.0) + at.STILL
+        down = (-change if change < 0.0 else 0.0) + at.STILL
         ema_5 = _seed(ema_5, c, bar, 0, 5) if bar < 5 else ema_5 + (2.0 / 6.0) * (c - ema_5)
         ema_10 = _seed(ema_10, c, bar, 0, 10) if bar < 10 else ema_10 + (2.0 / 11.0) * (c - ema_10)
         ema_20 = _seed(ema_20, c, bar, 0, 20) if bar < 20 else ema_20 + (2.0 / 21.0) * (c - ema_20)
@@ -120,8 +117,8 @@ def _recur(s: Floats, p: int, k: int, t: int) -> None:
     for i in range(seeding, k):
         c = s[at.CLOSE + p + i]
         change = c - s[at.CLOSE + p + i - 1]
-        up = (change if change > 0.0 else 0.0) + _STILL
-        down = (-change if change < 0.0 else 0.0) + _STILL
+        up = (change if change > 0.0 else 0.0) + at.STILL
+        down = (-change if change < 0.0 else 0.0) + at.STILL
         ema_5 = ema_5 + (2.0 / 6.0) * (c - ema_5)
         ema_10 = ema_10 + (2.0 / 11.0) * (c - ema_10)
         ema_20 = ema_20 + (2.0 / 21.0) * (c - ema_20)
@@ -372,7 +369,8 @@ def rows(
     return bad
 
 
-def last(
+@_part(_INT(_DOUBLES, *(_WORDS,) * 6, _INT, _INT))
+def _newest(
     s: Floats,
     open: Words,
     high: Words,
@@ -389,7 +387,6 @@ def last(
     opens, highs, lows = doubles(open[_DATA]), doubles(high[_DATA]), doubles(low[_DATA])
     closes, volumes = doubles(close[_DATA]), doubles(volume[_DATA])
     done, p, k = 0, at.HALO, 0
-    _begin(s)
     while done < length:
         if done > 0:
             _carry(s, at.CLOSE, at.CARRIED_CLOSES)
@@ -413,12 +410,54 @@ def last(
     return at.DONE
 
 
+def last(
+    s: Floats,
+    open: Words,
+    high: Words,
+    low: Words,
+    close: Words,
+    volume: Words,
+    out: Words,
+    float64: int,
+    length: int,
+) -> int:
+    """Write the row of the newest bar."""
+    return int(_newest(s, open, high, low, close, volume, out, float64, length))
+
+
+# A call through ctypes takes ten times as long as a bar. What is for short work is a built-in function of Python,
+# ``result = function(bound, arguments, count)``, which holds the interpreter and returns an object of its caller's.
+
 _REFERENCES, _CLASS, _VALUE, _ITEMS = 0, 1, 2, 3
 """Words of CPython's objects: count of references, type, value of a float, first item of a tuple."""
 
 
+def last_at_once(context: Words, arguments: Words, count: int) -> int:
+    """Write the row of the newest bar of a short window, as a built-in function of Python.
+
+    ``context`` is the tuple (state, np.ndarray, type of float64 arrays), ``arguments`` the five fields and the row. The
+    result is the row if it was written, else the tuple itself.
+    """
+    result = context
+    s, kind, float64 = doubles(words(context[_ITEMS])[_DATA]), context[_ITEMS + 1], context[_ITEMS + 2]
+    good = count == 6
+    for i in range(count):
+        good = good and words(arguments[i])[_CLASS] == kind
+    if good:
+        close, out = words(arguments[3]), words(arguments[5])
+        if close[_DIMENSIONS] & 0xFFFFFFFF == 1:
+            length = words(close[_LENGTHS])[0]
+            if 0 < length <= at.AT_ONCE:
+                fields = words(arguments[0]), words(arguments[1]), words(arguments[2]), close, words(arguments[4])
+                if _newest(s, *fields, out, float64, length) == at.DONE:
+                    result = out
+    result[_REFERENCES] += 1
+    returned: int = address(result)
+    return returned
+
+
 def update(stream: Words, bar: Words, count: int) -> int:
-    """Advance a stream by one bar: a built-in function of Python, since a call through ctypes takes ten times as long.
+    """Advance a stream by one bar, as a built-in function of Python.
 
     ``stream`` is the tuple (state, row, float, np.float64, type of float64 arrays), ``bar`` the arguments. The result
     is the row if it was written, the state during the warm-up, and the tuple itself if the bar was not taken.
@@ -461,6 +500,7 @@ def resume(s: Floats) -> int:
 
 KERNELS: dict[str, tuple[Any, Any]] = {
     "rows": (rows, _INT(_DOUBLES, *(_WORDS,) * 6, _INT, _INT, _WORDS, *(_INT,) * 3)),
+    "last_at_once": (last_at_once, _INT(_WORDS, _WORDS, _INT)),
     "last": (last, _INT(_DOUBLES, *(_WORDS,) * 6, _INT, _INT)),
     "update": (update, _INT(_WORDS, _WORDS, _INT)),
     "resume": (resume, _INT(_DOUBLES)),

@@ -20,11 +20,17 @@ PRICE_MIN, PRICE_MAX = 1e-18, 1e18
 
 VOLUME_MAX = 1e30
 
+STILL = 1e-60
+"""Added to each rise and fall: RSI is 50, not 0 / 0, where nothing moved, and no average ever becomes subnormal."""
+
 CARRIED_CLOSES, CARRIED_SUMS, CARRIED = 56, 40, 24
 """Values that one block leaves to the next: closes, sums of ten closes, all others."""
 
 WINDOW = 50
 """Bars that determine everything but the recursive averages."""
+
+AT_ONCE = 4096
+"""Bars for which the interpreter may be held: some 20 microseconds."""
 
 # One number each: bars seen, place of the next bar, and the recursive averages (sums until their seed is complete).
 COUNT, POSITION, EMA_5, EMA_10, EMA_20, EMA_12, EMA_26, SIGNAL, GAIN, LOSS = range(10)

@@ -25,11 +25,13 @@ _ARGUMENTS = {
     "last": (*(_POINTER,) * 8, _INT),
     "resume": (_POINTER,),
 }
-_NAMES = (*_ARGUMENTS, "update")
+_BUILTINS = ("last_at_once", "update")
+_NAMES = (*_ARGUMENTS, *_BUILTINS)
 
 _X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
 
 Kernel = Callable[..., int]
+Binder = Callable[[tuple[object, ...]], Callable[..., object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,23 @@ class Library:
         Where they come from, and why not from a better place.
     rows, last, resume : callable
         The functions of the same names in ``_kernels``; they release the interpreter.
+    last_at_once : callable
+        The built-in function of this name, bound to a state of its own.
     update : callable
-        Makes the built-in function ``update`` of a stream. It holds the interpreter: a bar takes less time than to
-        release it and take it back, and holding it makes an update atomic.
+        Binds the built-in function of this name to a stream.
+
+    Notes
+    -----
+    The built-in functions hold the interpreter: their work takes less time than to release it and take it back, and
+    holding it makes them atomic.
     """
 
     backend: str
     rows: Kernel
     last: Kernel
     resume: Kernel
-    update: Callable[[tuple[object, ...]], Callable[..., object]]
+    last_at_once: Callable[..., object]
+    update: Binder
 
 
 def library_path(target: str, folder: Path = FOLDER) -> Path:
@@ -145,9 +154,19 @@ _new_builtin.restype = ctypes.py_object
 
 def _bind(backend: str, addresses: dict[str, int]) -> Library:
     kernels = {name: ctypes.CFUNCTYPE(_INT, *arguments)(addresses[name]) for name, arguments in _ARGUMENTS.items()}
-    method = _Method(b"update", addresses["update"], _FASTCALL, None)
+    last_at_once = _binder("last_at_once", addresses["last_at_once"])
+    return Library(
+        backend,
+        **kernels,
+        last_at_once=last_at_once((np.zeros(at.SIZE), np.ndarray, np.dtype(np.float64))),
+        update=_binder("update", addresses["update"]),
+    )
+
+
+def _binder(name: str, address: int) -> Binder:
+    method = _Method(name.encode(), address, _FASTCALL, None)
     _kept.append(method)  # built-in functions point to it
-    return Library(backend, **kernels, update=lambda bound: _new_builtin(method, bound, None))
+    return lambda bound: _new_builtin(method, bound, None)
 
 
 def _find(folder: Path = FOLDER) -> tuple[Library | None, str]:

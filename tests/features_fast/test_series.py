@@ -1,6 +1,7 @@
 """One series: prefixes, the newest row, arrays of every kind, and what is refused."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,26 @@ def test_every_prefix_of_adversarial_bars_gives_the_same_rows(name: str) -> None
         np.testing.assert_array_equal(compute(*first(bars, k)), rows[:k])
         if k:
             np.testing.assert_array_equal(compute_last(*first(bars, k)), rows[k - 1])
+
+
+@pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
+def test_the_newest_row_of_a_long_window_is_the_same(count: int) -> None:
+    bars = naive.bars_around(naive.walk(count))
+    np.testing.assert_array_equal(compute_last(*bars), compute(*bars)[-1])
+    spoiled = bars[1].copy()
+    spoiled[count - 2] = np.inf
+    with pytest.raises(BarError, match=rf"^bar {count - 2}: high must be a positive finite number, not inf$"):
+        compute_last(bars[0], spoiled, *bars[2:])
+
+
+def test_the_newest_row_leaves_no_references_behind() -> None:
+    out = np.zeros(22)
+    counts = []
+    for _ in range(3):
+        for _ in range(1000):
+            compute_last(*BARS, out=out)
+        counts.append([sys.getrefcount(thing) for thing in (out, *BARS)])
+    assert counts[0] == counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("bars_count", [0, 1, 49])
