@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,6 +16,9 @@ from runtime.settings import Settings
 from runtime.worker import Worker
 
 logger = logging.getLogger("tickline")
+
+if TYPE_CHECKING:
+    from runtime.grpc_server import GrpcServer
 
 
 class Application:
@@ -49,6 +53,7 @@ class Application:
         await receive()
         try:
             self._worker = worker = Worker(self._settings, self._folder)
+            grpc_server = await start_grpc(worker) if self._settings.grpc_port else None
         except TicklineError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -66,6 +71,8 @@ class Application:
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
         )
         await send({"type": "lifespan.startup.complete"})
+        if grpc_server:
+            await grpc_server.stop()
         await receive()
         await worker.stop()
         await send({"type": "lifespan.shutdown.complete"})
@@ -87,5 +94,14 @@ class Application:
         try:
             await self._routes(scope, receive, watch)
         finally:
+
+
+async def start_grpc(worker: Worker) -> "GrpcServer":
+    """Serve gRPC too; raises GrpcError."""
+    from runtime.grpc_server import GrpcServer  # an extra, and loaded by those alone who ask for it
+
+    server = GrpcServer(worker)
+    await server.start()
+    return server
             route = getattr(scope.get("route"), "path", "unmatched")
             metrics.end(route, scope["method"], status, time.perf_counter_ns() - started)

@@ -13,6 +13,7 @@ from runtime.decoding import DECODE_ERRORS, explain
 from runtime.inference_protocol import (
     DATATYPES,
     OUTPUTS,
+    PIECE_ELEMENTS,
     Answer,
     Inference,
     InputTensor,
@@ -24,9 +25,6 @@ from runtime.problems import Problem
 
 PIECE_BYTES = 64 * 2**10
 """JSON that is decoded at once: the decoder holds the interpreter's lock, and single predictions wait for it."""
-
-PIECE_ELEMENTS = 4096
-"""Elements that are encoded at once, for the same reason."""
 
 Parameters = dict[str, bool | int | float | str]
 

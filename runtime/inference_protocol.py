@@ -27,6 +27,9 @@ DATATYPES: Mapping[str, np.dtype[Any]] = {
 }
 """Datatypes that the input tensor may have, with their bytes on the wire."""
 
+PIECE_ELEMENTS = 4096
+"""Elements that are converted at once: that holds the interpreter's lock, and single predictions wait for it."""
+
 EXTENSIONS = ("binary_tensor_data",)
 
 PLATFORM = "onnx_onnxv1"

@@ -1,5 +1,6 @@
 """The life of a server process: model, socket, workers, end."""
 
+import importlib.util
 import logging
 import logging.config
 import os
@@ -34,12 +35,14 @@ def serve(settings: Settings) -> int:
     ArtifactError
         Where the model file is missing, foreign or changed.
     ServerError
-        Where the address cannot be listened on.
+        Where an address cannot be listened on, or gRPC is asked for and not installed.
     """
     logging.config.dictConfig(_log_config(settings))
     content, _ = read_sealed(model_file(settings.model_path))
+    if settings.grpc_port:
+        _check_grpc(settings)
     with (
-        _listen(settings.host, settings.port) as listener,
+        _listen(settings.host, settings.port, "PORT") as listener,
         tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,
     ):
         board = Board(Path(folder), WORDS)
@@ -72,7 +75,7 @@ def serve(settings: Settings) -> int:
         return 1 if failed else 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, variable: str) -> socket.socket:
     """Bind before any worker starts, so that a busy port is one clear line."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -80,12 +83,19 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise ServerError(f"HOST {host}, PORT {port}: cannot listen there: {error.strerror}") from None
+        raise ServerError(f"HOST {host}, {variable} {port}: cannot listen there: {error.strerror}") from None
     listener.set_inheritable(True)
     return listener
 
 
 def _memory_folder() -> str | None:
+def _check_grpc(settings: Settings) -> None:
+    """Refuse what would stop every worker: the extra is not installed, or its port is taken."""
+    if importlib.util.find_spec("grpc") is None:
+        raise ServerError(f"GRPC_PORT {settings.grpc_port}: grpcio is not installed: pip install 'tickline[grpc]'")
+    _listen(settings.host, settings.grpc_port, "GRPC_PORT").close()
+
+
     """Return a folder in memory, which is writable on a read-only root too; None lets the system choose."""
     folder = "/dev/shm"
     return folder if "TMPDIR" not in os.environ and os.access(folder, os.W_OK) else None

@@ -20,6 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     port: int
+    grpc_port: int
     workers: int
     log_level: str
     access_log: bool
@@ -107,6 +108,7 @@ SETTINGS = (
     Setting("HOST", "0.0.0.0", *_nonempty(str, "an address"), "address to listen on"),
     Setting("PORT", "5000", *_integer(0, 65535), "port to listen on; 0 takes a free one"),
     Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
+    Setting("GRPC_PORT", "0", *_integer(0, 65535), "port of the Open Inference Protocol over gRPC; 0 turns it off"),
     Setting("LOG_LEVEL", "INFO", *_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "what is logged"),
     Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
     MODEL_PATH,

@@ -168,3 +168,10 @@ def running_server(model_path: Path, **settings: str) -> Iterator[RunningServer]
                     process.wait(DEADLINE_SECONDS)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

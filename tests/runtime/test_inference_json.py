@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from runtime.artifact import ModelCard
-from runtime.inference_json import PIECE_BYTES, PIECE_ELEMENTS, decode_request, encode_reply
-from runtime.inference_protocol import DATATYPES, OUTPUTS, Answer, Inference
+from runtime.inference_json import PIECE_BYTES, decode_request, encode_reply
+from runtime.inference_protocol import DATATYPES, OUTPUTS, PIECE_ELEMENTS, Answer, Inference
 from runtime.predictor import Predictor
 from runtime.problems import Problem
 from tests.runtime.conftest import FIVE_NAMES, random_rows
