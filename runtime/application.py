@@ -71,9 +71,9 @@ class Application:
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
         )
         await send({"type": "lifespan.startup.complete"})
+        await receive()
         if grpc_server:
             await grpc_server.stop()
-        await receive()
         await worker.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -94,6 +94,8 @@ class Application:
         try:
             await self._routes(scope, receive, watch)
         finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            metrics.end(route, scope["method"], status, time.perf_counter_ns() - started)
 
 
 async def start_grpc(worker: Worker) -> "GrpcServer":
@@ -103,5 +105,3 @@ async def start_grpc(worker: Worker) -> "GrpcServer":
     server = GrpcServer(worker)
     await server.start()
     return server
-            route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.end(route, scope["method"], status, time.perf_counter_ns() - started)

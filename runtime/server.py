@@ -88,7 +88,6 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
     return listener
 
 
-def _memory_folder() -> str | None:
 def _check_grpc(settings: Settings) -> None:
     """Refuse what would stop every worker: the extra is not installed, or its port is taken."""
     if importlib.util.find_spec("grpc") is None:
@@ -96,6 +95,7 @@ def _check_grpc(settings: Settings) -> None:
     _listen(settings.host, settings.grpc_port, "GRPC_PORT").close()
 
 
+def _memory_folder() -> str | None:
     """Return a folder in memory, which is writable on a read-only root too; None lets the system choose."""
     folder = "/dev/shm"
     return folder if "TMPDIR" not in os.environ and os.access(folder, os.W_OK) else None
