@@ -115,6 +115,9 @@ def test_home_speaks_html_to_browsers_and_json_to_programs(connection: Connectio
         "/predict",
         "/predict/demo",
         "/predict/batch",
+        "/predict/bars",
+        "/symbols/{ticker}",
+        "/symbols/{ticker}/bars",
         "/metrics",
         "/reload",
     }
