@@ -18,6 +18,7 @@ ROUTES = (
     ("POST", "/predict/bars", "daily bars in, the prediction for the newest one out; ?all=true for every bar"),
     ("PUT", "/symbols/{ticker}/bars", "hold a symbol's history, then POST one new bar at a time to the same path"),
     ("GET", "/symbols/{ticker}", "what is held of a symbol; DELETE forgets it"),
+    ("GET", "/v2", "the Open Inference Protocol, version 2, for clients that speak it; this is its server metadata"),
     ("GET", "/metrics", "Prometheus metrics of all workers"),
     ("POST", "/reload", "verify the model file as it is now, then serve it in all workers"),
 )

@@ -118,6 +118,7 @@ def test_home_speaks_html_to_browsers_and_json_to_programs(connection: Connectio
         "/predict/bars",
         "/symbols/{ticker}",
         "/symbols/{ticker}/bars",
+        "/v2",
         "/metrics",
         "/reload",
     }
