@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from runtime.problems import Problem
 
@@ -23,6 +21,8 @@ _PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
 _MEMBER = re.compile(r"Object (?:contains )?(?P<fault>missing required|unknown) field `(?P<name>.*?)`")
 _NAMES = {"float": "number", "str": "string", "int": "integer", "bool": "boolean"}
+
+_NUMBER = msgspec.json.Decoder(float)
 
 
 class RowDecoder:
@@ -45,7 +45,7 @@ class RowDecoder:
         row: Any = list[float] | named
         self._named = named
         self._one = self._decoder(row)
-        self._many = self._decoder(list[row])
+        self._row = msgspec.json.Decoder(row)
         self._width = len(fields)
         self._pack = struct.Struct(f"={len(fields)}f").pack_into
 
@@ -69,26 +69,19 @@ class RowDecoder:
             raise explain(body, error) from None
         self._fill(values, row, "features")
 
-    def decode_many(self, body: bytes, max_rows: int) -> NDArray[np.float32]:
-        """Decode `{"features": [row, ...]}` into a float32 matrix (rows, features).
+    def decode_row(self, text: bytes, row: memoryview, field: str) -> None:
+        """Decode a row on its own into the bytes of a float32 row; `field` is its path in the request.
 
         Raises
         ------
         Problem
-            As `decode_one`; also 422 where there is no row and 413 where there are more than `max_rows`.
+            As `decode_one`.
         """
         try:
-            decoded = self._many.decode(body).features
+            values = self._row.decode(text)
         except DECODE_ERRORS as error:
-            raise explain(body, error) from None
-        if not decoded:
-            raise Problem(422, "expected at least 1 row, got 0", field="features")
-        if len(decoded) > max_rows:
-            raise Problem(413, f"expected at most {max_rows} rows, got {len(decoded)}", field="features")
-        rows = np.empty((len(decoded), self._width), np.float32)
-        for index, (values, row) in enumerate(zip(decoded, rows, strict=True)):
-            self._fill(values, row.data.cast("B"), f"features[{index}]")
-        return rows
+            raise explain(text, error, field) from None
+        self._fill(values, row, field)
 
     def _fill(self, values: Any, row: memoryview, field: str) -> None:
         """Write one decoded row; the decoder has let nothing but finite float64 numbers through."""
@@ -105,6 +98,17 @@ class RowDecoder:
             index = next(i for i, value in enumerate(values) if abs(value) >= FLOAT32_OVERFLOW)
             position = f".{self.feature_names[index]}" if named else f"[{index}]"
             raise not_finite(field + position, repr(values[index])) from None
+
+
+def decode_number(text: bytes, field: str) -> float:
+    """Decode a number of float32's range on its own; `field` is its path in the request; raises Problem."""
+    try:
+        value = _NUMBER.decode(text)
+    except DECODE_ERRORS as error:
+        raise explain(text, error, field) from None
+    if abs(value) >= FLOAT32_OVERFLOW:
+        raise not_finite(field, repr(value))
+    return value
 
 
 def not_finite(field: str, received: str) -> Problem:

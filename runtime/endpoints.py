@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from features_fast.errors import TicklineError
 from features_fast.specification import FEATURES, specification_hash
+from runtime.batch_endpoint import batch
 from runtime.bodies import JSON, media_type, read_body
 from runtime.home import describe_service, render_home
 from runtime.offer import offer_bars
@@ -75,14 +76,6 @@ async def demo(request: Request) -> Response:
     label, reply = worker.model.answer_example()
     worker.metrics.predicted(label)
     return _reply(reply)
-
-
-async def batch(request: Request) -> Response:
-    """Predict many rows."""
-    worker = get_worker(request)
-    media_type(request, (JSON,))
-    body = await read_body(request, worker.settings.max_body_bytes)
-    return _reply(await worker.answer_batch(body))
 
 
 async def reload(request: Request) -> Response:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from runtime.artifact import naming, read
 from runtime.decoding import RowDecoder
 from runtime.predictor import Predictor
@@ -13,7 +11,7 @@ from runtime.replies import ReplyWriter
 class Model:
     """A predictor with the decoder and the templates that fit it; a reload replaces all three at once.
 
-    `answer_row` shares the predictor's one buffer: one thread at a time. `answer_batch` may run beside it.
+    `answer_row` shares the predictor's one buffer: one thread at a time.
 
     Parameters
     ----------
@@ -24,24 +22,18 @@ class Model:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.card = predictor.card
-        self._decoder = RowDecoder(self.card.feature_names)
+        self.decoder = RowDecoder(self.card.feature_names)
         self.replies = ReplyWriter(self.card)
 
     def answer_row(self, body: bytes) -> tuple[int, bytes]:
         """Return class and reply for the body of a single prediction; raises Problem."""
-        self._decoder.decode_one(body, self.predictor.row)
+        self.decoder.decode_one(body, self.predictor.row)
         return self.replies.one(self.predictor.predict_row())
 
     def answer_example(self) -> tuple[int, bytes]:
         """Return class and reply for the first golden row of the model file."""
         self.predictor.row[:] = self.predictor.example.data.cast("B")
         return self.replies.one(self.predictor.predict_row())
-
-    def answer_batch(self, body: bytes, max_rows: int) -> tuple[list[int], bytes]:
-        """Return the number of rows of each class, and the reply, for the body of a batch; raises Problem."""
-        probabilities = self.predictor.predict(self._decoder.decode_many(body, max_rows))
-        counts = np.bincount(probabilities.argmax(axis=1), minlength=len(self.card.labels))
-        return counts.tolist(), self.replies.many(probabilities)
 
 
 def load_model(path: Path, threads: int) -> Model:

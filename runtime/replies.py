@@ -61,12 +61,6 @@ class ReplyWriter:
         index, text = self.prediction(probabilities)
         return index, b"".join((text.encode(), self._tail, timestamp(), b'"}'))
 
-    def many(self, probabilities: NDArray[np.float32]) -> bytes:
-        """Return the reply of a batch of probabilities, float32 (rows, classes)."""
-        rows = ",".join(self.prediction(row)[1] + "}" for row in probabilities)
-        count = len(probabilities)
-        return self.close(f'{{"predictions":[{rows}],"count":{count}')
-
     def close(self, text: str, more: bytes = b"") -> bytes:
         """Return an opened JSON object, closed: with version, time and further members, which begin with a comma."""
         return b"".join((text.encode(), self._tail, timestamp(), b'"', more, b"}"))

@@ -55,16 +55,6 @@ class Worker:
         """The served model; take it once for a reply."""
         return self._holder.model
 
-    async def answer_batch(self, body: bytes) -> bytes:
-        """Answer a batch off the event loop; raises Problem."""
-        loop = asyncio.get_running_loop()
-        counts, reply = await loop.run_in_executor(
-            self._batches, self.model.answer_batch, body, self.settings.max_batch_rows
-        )
-        for label, count in enumerate(counts):
-            self.metrics.predicted(label, count)
-        return reply
-
     async def run_batch(self, work: Callable[[], _Result]) -> _Result:
         """Do a batch's work off the event loop, after the batches before it."""
         return await asyncio.get_running_loop().run_in_executor(self._batches, work)

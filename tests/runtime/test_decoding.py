@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.decoding import RowDecoder
+from runtime.decoding import RowDecoder, decode_number
 from runtime.problems import Problem
 
 NAMES = ("a", "b c", "d")
@@ -67,24 +67,47 @@ def test_a_row_is_decoded_or_refused_as_the_twin_says(document: Any) -> None:
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(st.binary(max_size=40) | st.builds(lambda name: b'{"features":{"%b":1}}' % name, st.binary(max_size=5)))
 def test_no_bytes_are_more_than_a_problem(body: bytes) -> None:
-    for decode in (lambda: DECODER.decode_one(body, memoryview(bytearray(12))), lambda: DECODER.decode_many(body, 9)):
+    row = memoryview(bytearray(12))
+    for decode in (
+        lambda: DECODER.decode_one(body, row),
+        lambda: DECODER.decode_row(b'{"%b":1}' % body, row, "features[5]"),
+        lambda: decode_number(b"[" + body, "columns.a[5]"),
+    ):
         with pytest.raises(Problem) as caught:
             decode()
         assert caught.value.status in (400, 422)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
-@given(st.lists(rows, min_size=1, max_size=5))
-def test_a_batch_is_its_rows(batch: list[Any]) -> None:
-    body = json.dumps({"features": batch}).encode()
-    expected = [naive({"features": row}) for row in batch]
-    if None in expected:
-        with pytest.raises(Problem) as caught:
-            DECODER.decode_many(body, 5)
-        assert caught.value.members["field"].startswith("features[")
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(rows)
+def test_a_row_on_its_own_is_the_row_of_a_body(document: Any) -> None:
+    body, text = json.dumps({"features": document}).encode(), json.dumps(document).encode()
+    expected, row = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    if naive({"features": document}) is None:
+        with pytest.raises(Problem) as of_body:
+            DECODER.decode_one(body, expected.data.cast("B"))
+        with pytest.raises(Problem) as of_row:
+            DECODER.decode_row(text, row.data.cast("B"), "features[12]")
+        assert of_row.value.status == of_body.value.status
+        assert of_row.value.members["field"] == of_body.value.members["field"].replace("features", "features[12]", 1)
     else:
-        decoded = DECODER.decode_many(body, 5)
-        assert decoded.tobytes() == np.array(expected, np.float64).astype(np.float32).tobytes()
+        DECODER.decode_one(body, expected.data.cast("B"))
+        DECODER.decode_row(text, row.data.cast("B"), "features[12]")
+        assert row.tobytes() == expected.tobytes()
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(values)
+def test_a_number_on_its_own_is_that_of_a_row(value: Any) -> None:
+    expected = naive({"features": [value, 0, 0]})
+    text = json.dumps(value).encode()
+    if expected is None:
+        with pytest.raises(Problem) as caught:
+            decode_number(text, "columns.a[5]")
+        assert caught.value.status == 422
+        assert caught.value.members["field"].startswith("columns.a[5]")
+    else:
+        assert decode_number(text, "columns.a[5]") == expected[0]
 
 
 def test_float32_overflow_begins_where_rounding_says() -> None:

@@ -198,7 +198,7 @@ BAD_BATCHES = {
 def test_a_bad_batch_is_a_problem_and_the_connection_goes_on(
     connection: Connection, sent: bytes, status: int, field: str | None
 ) -> None:
-    check_problem(connection.post("/predict/batch", sent), status, field)
+    check_problem(connection.post("/predict/batch?on_error=fail", sent), status, field)
     assert connection.post("/predict/batch", {"features": [ROW]}).status == 200
 
 

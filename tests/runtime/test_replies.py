@@ -33,25 +33,11 @@ def test_a_reply_is_valid_json_that_reads_back_as_the_same_float32(values: list[
     assert document["model_version"] == CARD.version
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
-@given(st.lists(probabilities, min_size=1, max_size=8))
-def test_a_batch_is_its_rows(values: list[list[float]]) -> None:
-    rows = np.array(values, np.float32)
-    document = json.loads(WRITER.many(rows))
-    assert document["count"] == len(rows)
-    assert document["model_version"] == CARD.version
-    for row, prediction in zip(rows, document["predictions"], strict=True):
-        single = json.loads(WRITER.one(row)[1])
-        assert prediction == {name: single[name] for name in prediction}
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_non_finite_probability_never_leaves(value: float) -> None:
     row = np.array([0.5, value, 0.5], np.float32)
     with pytest.raises(Problem):
         WRITER.one(row)
-    with pytest.raises(Problem):
-        WRITER.many(np.stack([np.zeros_like(row), row]))
 
 
 def test_a_tie_is_the_first_class_as_in_scikit_learn() -> None:

@@ -1,0 +1,149 @@
+"""`POST /predict/batch`: which body, which reply, and the way of a batch through the worker."""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from runtime.batch_arrays import NpyBatch, RawBatch
+from runtime.batch_json import JsonBatch
+from runtime.batch_replies import BatchReply, JsonColumns, JsonRows, NpyReply
+from runtime.batches import Batch, BatchBody
+from runtime.bodies import JSON, media_type, stream_body
+from runtime.model import Model
+from runtime.problems import Problem
+from runtime.worker import Worker, get_worker
+
+NPY = "application/x-npy"
+RAW = "application/octet-stream"
+ARROW = "application/vnd.apache.arrow.stream"
+
+BODY_TYPES = (JSON, NPY, RAW, ARROW)
+REPLY_TYPES = (JSON, NPY, ARROW)
+
+_TURN_BYTES = 1 << 18
+"""Bytes of rows that are worth a turn while the rest of a body still arrives."""
+
+_HAS_ARROW = find_spec("pyarrow") is not None
+_HINT = "; the server lacks pyarrow, which tickline[arrow] installs"
+
+
+async def batch(request: Request) -> Response:
+    """Predict many rows."""
+    worker = get_worker(request)
+    model, limits = worker.model, worker.settings
+    kind = _body_type(request)
+    reply_type, columns = _reply_type(request)
+    on_error = _choice(request, "on_error", ("entry", "fail"))
+    reply = _reply(reply_type, columns, model)
+    fail = on_error == "fail" or not reply.marks_errors
+    work = Batch(model.predictor, body := _body(kind, model, limits.max_batch_rows), reply, fail, limits.max_batch_rows)
+    async for piece in stream_body(request, limits.max_body_bytes):
+        body.feed(piece)
+        if body.waiting >= _TURN_BYTES:
+            await _advance(worker, work)
+    body.close()
+    await _advance(worker, work)
+    pieces = await worker.run_batch(work.finish)
+    for label, count in enumerate(work.labels.tolist()):
+        worker.metrics.predicted(label, count)
+    return PiecewiseResponse(pieces, reply_type)
+
+
+async def _advance(worker: Worker, work: Batch) -> None:
+    """Do what can be done now, turn by turn, so that other batches have theirs."""
+    while await worker.run_batch(work.advance):
+        pass
+
+
+def _body(kind: str, model: Model, max_rows: int) -> BatchBody:
+    names = model.card.feature_names
+    if kind == ARROW:
+        from runtime.batch_arrow import ArrowBatch
+
+        return ArrowBatch(names)
+    if kind == NPY:
+        return NpyBatch(len(names), max_rows)
+    if kind == RAW:
+        return RawBatch(len(names))
+    return JsonBatch(model.decoder, max_rows)
+
+
+def _reply(kind: str, columns: bool, model: Model) -> BatchReply:
+    if kind == ARROW:
+        from runtime.batch_arrow import ArrowReply
+
+        return ArrowReply(model.card)
+    if kind == NPY:
+        return NpyReply()
+    return (JsonColumns if columns else JsonRows)(model.card, model.replies)
+
+
+def _body_type(request: Request) -> str:
+    """Return the media type of the body; raises Problem."""
+    kind = media_type(request, BODY_TYPES)
+    if kind == ARROW and not _HAS_ARROW:
+        others = " or ".join(BODY_TYPES[:-1])
+        raise Problem(415, f"expected {others}, got {ARROW}{_HINT}", field="Content-Type")
+    return kind
+
+
+def _reply_type(request: Request) -> tuple[str, bool]:
+    """Return the media type that the client likes best, and whether JSON comes in columns; raises Problem."""
+    columns = _choice(request, "layout", ("rows", "columns")) == "columns"
+    accept = request.headers.get("accept", "*/*")
+    best, quality, layout = "", 0.0, columns
+    for part in accept.split(","):
+        pattern, *parameters = (text.strip().lower() for text in part.split(";"))
+        options = dict(parameter.partition("=")[::2] for parameter in parameters)
+        try:
+            weight = float(options.get("q", "1"))
+        except ValueError:
+            weight = 0.0
+        kind = next((kind for kind in REPLY_TYPES if _covers(pattern, kind)), "")
+        if kind and weight > quality:
+            best, quality, layout = kind, weight, columns or options.get("layout") == "columns"
+    if not best or (best == ARROW and not _HAS_ARROW):
+        hint = _HINT if best else ""
+        raise Problem(406, f"expected {' or '.join(REPLY_TYPES)}, got {accept}{hint}", field="Accept")
+    return best, layout
+
+
+def _covers(pattern: str, kind: str) -> bool:
+    """Tell whether a media range of Accept covers a media type."""
+    return pattern in ("*/*", kind) or (pattern.endswith("/*") and kind.startswith(pattern[:-1]))
+
+
+def _choice(request: Request, name: str, allowed: tuple[str, ...]) -> str:
+    """Return a query parameter, the first of what is allowed where it is absent; raises Problem."""
+    given = request.query_params.get(name, allowed[0])
+    if given not in allowed:
+        raise Problem(422, f"expected {' or '.join(allowed)}, got {given!r}", field=name)
+    return given
+
+
+class PiecewiseResponse(Response):
+    """A reply whose pieces are never put together; the event loop turns between two of them.
+
+    Parameters
+    ----------
+    pieces : sequence of bytes
+        The body.
+    kind : str
+        Its media type.
+    """
+
+    def __init__(self, pieces: Sequence[bytes], kind: str) -> None:
+        self._pieces = pieces
+        super().__init__(headers={"Content-Length": str(sum(map(len, pieces)))}, media_type=kind)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the reply."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,202 @@
+"""Batches in JSON: rows or columns, read chunk by chunk."""
+
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.codec import CODEC, END, MORE, Codec
+from runtime.decoding import RowDecoder, decode_number
+from runtime.json_text import JsonText
+from runtime.problems import Problem
+
+Bad = list[tuple[int, Problem]]
+"""Rows of a chunk that cannot be predicted, by their place in it, in order."""
+
+_LONGEST_NUMBER = 4096
+
+
+class JsonBatch:
+    """The body `{"features": [row, ...]}` or `{"columns": {name: [number, ...], ...}}`.
+
+    Numbers are read without the interpreter while they are plain; every other row, and each refusal, is the decoder's.
+
+    Parameters
+    ----------
+    decoder : RowDecoder
+        Decodes what is not plain.
+    max_rows : int
+        Most rows that are taken; reading goes at most one row further.
+    codec : Codec or None
+        The kernels.
+    """
+
+    def __init__(self, decoder: RowDecoder, max_rows: int, codec: Codec | None = CODEC) -> None:
+        self._decoder = decoder
+        self._max_rows = max_rows
+        self._codec = codec
+        self._body = bytearray()
+        self._complete = False
+        self._rows: _Rows | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that could be read now."""
+        return len(self._body) if self._complete else 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self._body += piece
+
+    def close(self) -> None:
+        """Take the body as complete."""
+        self._complete = True
+
+    def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
+        """Fill `out`, float32 (n, features), with the next rows; return how many, and the bad ones, which are zeros.
+
+        Raises
+        ------
+        Problem
+            400 where the body is no JSON, 422 where it has another structure than a batch.
+        """
+        if not self._complete:
+            return 0, []
+        if self._rows is None:
+            self._rows = self._open()
+        return self._rows.read(out)
+
+    def _open(self) -> "_Rows":
+        text = JsonText(self._body, self._codec)
+        if not text.enter_object("body"):
+            raise Problem(422, "this field is required and missing", field="features")
+        name = text.name()
+        if name == "features":
+            return _ListedRows(text, self._decoder)
+        if name == "columns":
+            return _Columns(text, self._decoder.feature_names, self._max_rows)
+        raise _unknown(name)
+
+
+class _Rows(Protocol):
+    def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]: ...
+
+
+class _ListedRows:
+    """The rows of a list."""
+
+    def __init__(self, text: JsonText, decoder: RowDecoder) -> None:
+        self._text = text
+        self._decoder = decoder
+        names = [msgspec.json.encode(name) for name in decoder.feature_names]
+        self._names = np.frombuffer(b"".join(names), np.uint8)
+        self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+        self._longest = 4096 + 64 * len(names) + 8 * len(self._names)
+        self._read = 0
+        self._open = text.enter_list("features") or self._end()
+
+    def _end(self) -> bool:
+        """Check what follows the list; return False, since it is no longer open."""
+        if self._text.more_members():
+            raise _unknown(self._text.name())
+        self._text.end()
+        return False
+
+    def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
+        text, count = self._text, 0
+        bad: Bad = []
+        while self._open and count < len(out):
+            count = text.rows(out, count, self._names, self._ends)
+            if text.stopped == END:
+                self._open = self._end()
+            elif text.stopped != MORE:
+                try:
+                    self._odd(out[count], f"features[{self._read + count}]")
+                except Problem as problem:
+                    if problem.status != 422:
+                        raise text.malformed() from None
+                    out[count] = 0
+                    bad.append((count, problem))
+                count += 1
+                self._open = text.more() or self._end()
+        self._read += count
+        return count, bad
+
+    def _odd(self, row: NDArray[np.float32], field: str) -> None:
+        """Decode a row that is not plain; raises Problem."""
+        self._decoder.decode_row(self._text.element(self._longest, field), row.data.cast("B"), field)
+
+
+class _Columns:
+    """The members of an object, each a list with one number a row."""
+
+    def __init__(self, text: JsonText, names: tuple[str, ...], max_rows: int) -> None:
+        self._text = text
+        self._room = max_rows + 1
+        self._bad: dict[int, tuple[str, str]] = {}  # field and detail, which are a tenth of a problem
+        self._read = 0
+        columns: dict[str, NDArray[np.float32]] = {}
+        more = text.enter_object("columns")
+        while more:
+            name = text.name()
+            if name not in names or name in columns:
+                raise Problem(422, "given twice" if name in columns else "no such feature", field=f"columns.{name}")
+            columns[name] = self._column(f"columns.{name}")
+            more = text.more_members()
+        if text.more_members():
+            raise _unknown(text.name())
+        text.end()
+        for name in names:
+            if name not in columns:
+                raise Problem(422, "this field is required and missing", field=f"columns.{name}")
+        lengths = {name: len(columns[name]) for name in names}
+        for name, length in lengths.items():
+            if length != lengths[names[0]]:
+                expected = f"{lengths[names[0]]} numbers like columns.{names[0]}"
+                raise Problem(422, f"expected {expected}, got {length}", field=f"columns.{name}")
+        self._columns = [columns[name] for name in names]
+
+    def _column(self, field: str) -> NDArray[np.float32]:
+        """Read one list, up to one number more than there may be rows."""
+        text, count = self._text, 0
+        out = np.empty(min(self._room, 1024), np.float32)
+        open_ = text.enter_list(field)
+        while open_:
+            if count == len(out):
+                if count == self._room:
+                    raise Problem(413, f"expected at most {self._room - 1} rows, got at least {count}", field=field)
+                out = np.concatenate([out, np.empty(min(len(out), self._room - count), np.float32)])
+            count = text.column(out, count)
+            if text.stopped == END:
+                break
+            if text.stopped != MORE:
+                position = f"{field}[{count}]"
+                try:
+                    out[count] = decode_number(text.element(_LONGEST_NUMBER, position), position)
+                except Problem as problem:
+                    if problem.status != 422:
+                        raise text.malformed() from None
+                    out[count] = 0
+                    self._bad.setdefault(count, (position, str(problem).removeprefix(f"{position}: ")))
+                count += 1
+                open_ = text.more()
+        return out[:count]
+
+    def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
+        begin = self._read
+        count = min(len(out), len(self._columns[0]) - begin)
+        for place, values in enumerate(self._columns):
+            out[:count, place] = values[begin : begin + count]
+        self._read += count
+        rows = [row for row in range(begin, begin + count) if row in self._bad] if self._bad else []
+        bad: Bad = []
+        for row in rows:
+            field, detail = self._bad[row]
+            bad.append((row - begin, Problem(422, detail, field=field)))
+            out[row - begin] = 0
+        return count, bad
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(422, "no such field; expected `features` or `columns` alone", field=name)

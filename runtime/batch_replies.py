@@ -1,0 +1,229 @@
+"""Replies to batches, written chunk by chunk: JSON rows, JSON columns, NumPy's format."""
+
+import io
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from runtime.artifact import ModelCard
+from runtime.batch_json import Bad
+from runtime.codec import CODEC, POSITION, STATE_WORDS, Codec
+from runtime.problems import Problem
+from runtime.replies import ReplyWriter
+
+Probabilities = NDArray[np.float32]
+
+_LONGEST_NUMBER = 16
+"""More than the shortest text of any float32 takes, with a comma."""
+
+
+class BatchReply(Protocol):
+    """A reply that grows by chunks."""
+
+    marks_errors: bool
+    """Whether a bad row can stand in it; else one makes the whole batch fail."""
+
+    def add(self, probabilities: Probabilities, bad: Bad) -> None:
+        """Add a chunk of probabilities, float32 (rows, classes); the bad rows have an error in their place."""
+
+    def finish(self, count: int, errors: int) -> list[bytes]:
+        """Return the whole reply, piece by piece, for a number of rows, of which some are bad."""
+
+
+def segments(count: int, bad: Bad) -> Iterator[tuple[int, int, Problem | None]]:
+    """Yield the runs of good rows, from and to, and each bad row on its own."""
+    first = 0
+    for row, problem in bad:
+        if first < row:
+            yield first, row, None
+        yield row, row + 1, problem
+        first = row + 1
+    if first < count:
+        yield first, count, None
+
+
+def error_members(problem: Problem) -> dict[str, str]:
+    """Return what a reply says of a bad row."""
+    return {"field": problem.members["field"], "detail": problem.members["detail"]}
+
+
+class JsonRows:
+    """`{"predictions": [prediction, ...], "count": n, "errors": n, ...}`; a bad row is `{"error": {...}}`.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Gives the labels.
+    replies : ReplyWriter
+        Closes the reply, as it closes every other one.
+    codec : Codec or None
+        The kernels; without them NumPy writes the numbers.
+    """
+
+    marks_errors = True
+
+    def __init__(self, card: ModelCard, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
+        labels = [msgspec.json.encode(label) for label in card.labels]
+        self._openings = [
+            b'{"prediction":%d,"prediction_label":%b,"probability":' % (index, label)
+            for index, label in enumerate(labels)
+        ]
+        self._members = [b',"probabilities":{' + labels[0] + b":", *(b"," + label + b":" for label in labels[1:])]
+        self._closing = b"}},"
+        pieces = [*self._openings, *self._members, self._closing]
+        self._pieces = np.frombuffer(b"".join(pieces), np.uint8)
+        self._ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+        self._longest = len(self._pieces) + _LONGEST_NUMBER * (len(labels) + 1)
+        self._replies = replies
+        self._codec = codec
+        self._text = [b'{"predictions":[']
+
+    def add(self, probabilities: Probabilities, bad: Bad) -> None:
+        """Add a chunk of probabilities, float32 (rows, classes)."""
+        for first, stop, problem in segments(len(probabilities), bad):
+            if problem:
+                self._text.append(b'{"error":%b},' % msgspec.json.encode(error_members(problem)))
+            else:
+                self._write(probabilities[first:stop])
+
+    def _write(self, probabilities: Probabilities) -> None:
+        """Write good rows: by the kernel, and those by NumPy that it leaves."""
+        count, classes = probabilities.shape
+        out = np.empty(count * self._longest if self._codec else 0, np.uint8)
+        state = np.zeros(STATE_WORDS, np.int64)
+        row = 0
+        while row < count:
+            if self._codec:
+                written = self._codec.write(
+                    probabilities.ctypes.data,
+                    row,
+                    count,
+                    classes,
+                    self._pieces.ctypes.data,
+                    self._ends.ctypes.data,
+                    out.ctypes.data,
+                    state.ctypes.data,
+                )
+                self._text.append(out[:written].tobytes())
+                row = int(state[POSITION])
+            if row < count:
+                self._text.append(self._row(probabilities[row]))
+                row += 1
+
+    def _row(self, probabilities: Probabilities) -> bytes:
+        index = int(probabilities.argmax())
+        texts = [str(value).encode() for value in probabilities]
+        pairs = (member + text for member, text in zip(self._members, texts, strict=True))
+        return b"".join((self._openings[index], texts[index], *pairs, self._closing))
+
+    def finish(self, count: int, errors: int) -> list[bytes]:
+        """Return the whole reply."""
+        self._text[-1] = self._text[-1][:-1]  # the comma behind the last row
+        return [*self._text, self._replies.close(f'],"count":{count},"errors":{errors}')]
+
+
+class JsonColumns:
+    """`{"prediction": [...], "prediction_label": [...], "probability": [...], "probabilities": {label: [...]}, ...}`.
+
+    A bad row is null in every list, and one of `bad_rows`, `[{"index": i, "error": {...}}, ...]`.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Gives the labels.
+    replies : ReplyWriter
+        Closes the reply, as it closes every other one.
+    codec : Codec or None
+        The kernels; without them NumPy writes the numbers.
+    """
+
+    marks_errors = True
+
+    def __init__(self, card: ModelCard, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
+        self._labels = [msgspec.json.encode(label) for label in card.labels]
+        self._replies = replies
+        self._codec = codec
+        self._count = 0
+        self._indexes: list[bytes] = []
+        self._names: list[bytes] = []
+        self._largest: list[bytes] = []
+        self._columns: list[list[bytes]] = [[] for _ in self._labels]
+        self._bad: list[bytes] = []
+
+    def add(self, probabilities: Probabilities, bad: Bad) -> None:
+        """Add a chunk of probabilities, float32 (rows, classes)."""
+        for first, stop, problem in segments(len(probabilities), bad):
+            if problem:
+                for column in (self._indexes, self._names, self._largest, *self._columns):
+                    column.append(b"null")
+                entry = {"index": self._count + first, "error": error_members(problem)}
+                self._bad.append(msgspec.json.encode(entry))
+            else:
+                self._write(probabilities[first:stop])
+        self._count += len(probabilities)
+
+    def _write(self, probabilities: Probabilities) -> None:
+        """Write good rows."""
+        indexes = probabilities.argmax(axis=1).tolist()
+        self._indexes.append(",".join(map(str, indexes)).encode())
+        self._names.append(b",".join([self._labels[index] for index in indexes]))
+        self._largest.append(self._numbers(probabilities.max(axis=1)))
+        for column, values in zip(self._columns, probabilities.T, strict=True):
+            column.append(self._numbers(np.ascontiguousarray(values)))
+
+    def _numbers(self, values: Probabilities) -> bytes:
+        """Return numbers with commas between them: by the kernel, and those by NumPy that it leaves."""
+        parts: list[bytes] = []
+        out = np.empty(len(values) * _LONGEST_NUMBER if self._codec else 0, np.uint8)
+        state = np.zeros(STATE_WORDS, np.int64)
+        place = 0
+        while place < len(values):
+            if self._codec:
+                written = self._codec.numbers(
+                    values.ctypes.data, place, len(values), 1, out.ctypes.data, state.ctypes.data
+                )
+                parts.append(out[:written].tobytes())
+                place = int(state[POSITION])
+            if place < len(values):
+                parts.append(str(values[place]).encode() + b",")
+                place += 1
+        return b"".join(parts)[:-1]
+
+    def finish(self, count: int, errors: int) -> list[bytes]:
+        """Return the whole reply."""
+        lists = [
+            (b'{"prediction":[', self._indexes),
+            (b'],"prediction_label":[', self._names),
+            (b'],"probability":[', self._largest),
+        ]
+        for index, (label, column) in enumerate(zip(self._labels, self._columns, strict=True)):
+            lists.append(((b"]," if index else b'],"probabilities":{') + label + b":[", column))
+        pieces = []
+        for opening, column in lists:
+            pieces += [opening, b",".join(column)]
+        bad = b",".join(self._bad).decode()
+        return [*pieces, self._replies.close(f']}},"count":{count},"errors":{errors},"bad_rows":[{bad}]')]
+
+
+class NpyReply:
+    """The probabilities as a matrix of float32 (rows, classes) in NumPy's format, version 1."""
+
+    marks_errors = False
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+
+    def add(self, probabilities: Probabilities, bad: Bad) -> None:
+        """Add a chunk of probabilities, float32 (rows, classes)."""
+        self._classes = probabilities.shape[1]
+        self._chunks.append(probabilities.astype("<f4", copy=False).tobytes())
+
+    def finish(self, count: int, errors: int) -> list[bytes]:
+        """Return the whole file."""
+        head = io.BytesIO()
+        npy.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (count, self._classes)})
+        return [head.getvalue(), *self._chunks]

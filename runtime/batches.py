@@ -1,0 +1,116 @@
+"""One batch under way: read, predict and write, chunk by chunk, off the event loop."""
+
+import time
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.batch_json import Bad
+from runtime.batch_replies import BatchReply
+from runtime.predictor import CHUNK_ROWS, Predictor
+from runtime.problems import Problem
+
+TURN_SECONDS = 0.01
+"""How long one batch may go on while others wait for their turn."""
+
+
+class BatchBody(Protocol):
+    """The rows of a body that arrives piece by piece."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that could be read now."""
+
+    def feed(self, piece: bytes) -> None:
+        """Take a piece of the body; raises Problem."""
+
+    def close(self) -> None:
+        """Take the body as complete; raises Problem."""
+
+    def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
+        """Fill `out`, float32 (n, features), with the next rows; return how many, and the bad ones, which are zeros."""
+
+
+class Batch:
+    """The rows of one body on their way through a model into a reply. Knows no HTTP; used by one thread at a time.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    body : BatchBody
+        Where rows come from.
+    reply : BatchReply
+        Where predictions go.
+    fail : bool
+        Whether one bad row makes the whole batch fail.
+    max_rows : int
+        Most rows that are taken.
+    """
+
+    def __init__(self, predictor: Predictor, body: BatchBody, reply: BatchReply, fail: bool, max_rows: int) -> None:
+        self._predictor = predictor
+        self._body = body
+        self._reply = reply
+        self._fail = fail
+        self._max_rows = max_rows
+        self._rows = np.empty((min(CHUNK_ROWS, max_rows + 1), predictor.engine.features), np.float32)
+        self._first_problem: Problem | None = None
+        self._count = self._errors = 0
+        self.labels = np.zeros(predictor.engine.classes, np.int64)
+        """Rows of each class that have been predicted."""
+
+    def advance(self) -> bool:
+        """Predict rows that have come, for one turn; return whether there may be more of them.
+
+        Raises
+        ------
+        Problem
+            Where the body, or a row with `fail`, is refused; 413 where there are too many rows.
+        """
+        end = time.monotonic() + TURN_SECONDS
+        while True:
+            count, bad = self._body.read(self._rows[: self._max_rows + 1 - self._count])
+            if not count:
+                return False
+            self._predict(self._rows[:count], bad)
+            if time.monotonic() > end:
+                return True
+
+    def _predict(self, rows: NDArray[np.float32], bad: Bad) -> None:
+        """Predict one chunk."""
+        begin = self._count
+        self._count += len(rows)
+        if self._count > self._max_rows:
+            raise Problem(413, f"expected at most {self._max_rows} rows, got at least {self._count}", field="features")
+        probabilities = self._predictor.predict(rows)
+        if not np.isfinite(probabilities).all():
+            refused = dict(bad)
+            for row in np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist():
+                detail = "the model's answer to these values is not finite"
+                refused.setdefault(row, Problem(422, detail, field=f"features[{begin + row}]"))
+                probabilities[row] = 0
+            bad = sorted(refused.items())
+        if bad:
+            self._first_problem = self._first_problem or bad[0][1]
+            if self._fail:
+                raise self._first_problem
+            self._errors += len(bad)
+        labels = np.delete(probabilities, [row for row, _ in bad], axis=0) if bad else probabilities
+        self.labels += np.bincount(labels.argmax(axis=1), minlength=len(self.labels))
+        self._reply.add(probabilities, bad)
+
+    def finish(self) -> list[bytes]:
+        """Return the whole reply, piece by piece.
+
+        Raises
+        ------
+        Problem
+            422 where there was no row, or none that could be predicted.
+        """
+        if not self._count:
+            raise Problem(422, "expected at least 1 row, got 0", field="features")
+        if self._first_problem and self._errors == self._count:
+            raise self._first_problem
+        return self._reply.finish(self._count, self._errors)

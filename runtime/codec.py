@@ -1,0 +1,100 @@
+"""The compiled codec of batches, where a library built ahead of time fits; without one, Python does the same slower."""
+
+import ctypes
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from features_fast.errors import TicklineError
+from features_fast.library import targets
+
+FOLDER = Path(__file__).parent
+SOURCE_SYMBOL = "runtime_codec_source"
+
+MORE, END, ODD = 0, 1, 2
+"""Why a reading kernel stopped: no more room, the end of the list, or something that is not plain."""
+
+POSITION, STATUS, STATE_WORDS = 0, 1, 2
+"""Words in which a kernel says where it stopped, and why."""
+
+_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
+_ARGUMENTS = {
+    "rows": (_POINTER, _INT, _POINTER, *(_INT,) * 3, *(_POINTER,) * 3),
+    "column": (_POINTER, _INT, _POINTER, _INT, _INT, _POINTER),
+    "skip": (_POINTER, _INT, _INT),
+    "write": (_POINTER, *(_INT,) * 3, *(_POINTER,) * 4),
+    "numbers": (_POINTER, *(_INT,) * 3, *(_POINTER,) * 2),
+}
+
+Kernel = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The kernels of ``_codec`` as functions over addresses; all release the interpreter and keep no state.
+
+    Attributes
+    ----------
+    target : str
+        What the library was built for.
+    rows, column, skip, write, numbers : callable
+        The functions of the same names in ``_codec``.
+    """
+
+    target: str
+    rows: Kernel
+    column: Kernel
+    skip: Kernel
+    write: Kernel
+    numbers: Kernel
+
+
+def library_path(target: str, folder: Path = FOLDER) -> Path:
+    """Return where the library for a target of `features_fast.library.targets` stands."""
+    return folder / f"_codec-{target}.so"
+
+
+def fingerprint() -> str:
+    """Return the SHA-256 of the kernels' source: a library with another one is stale."""
+    return hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in ("codec.py", "_codec.py"))).hexdigest()
+
+
+def load(path: Path) -> Codec:
+    """Load a library built ahead of time.
+
+    Raises
+    ------
+    TicklineError
+        If the file cannot be loaded or was built from other source.
+    """
+    try:
+        library = ctypes.CDLL(str(path))
+        built_from = (ctypes.c_char * 64).in_dll(library, SOURCE_SYMBOL).value.decode()
+    except (OSError, ValueError) as error:
+        raise TicklineError(f"{path.name}: expected a library of kernels, not {error}") from error
+    if built_from != fingerprint():
+        raise TicklineError(f"{path.name}: built from other source; build it again with python -m runtime.build")
+    kernels: dict[str, Kernel] = {
+        name: ctypes.CFUNCTYPE(_INT, *arguments)((f"runtime_codec_{name}", library))
+        for name, arguments in _ARGUMENTS.items()
+    }
+    return Codec(path.stem.removeprefix("_codec-"), **kernels)
+
+
+def find(folder: Path = FOLDER) -> tuple[Codec | None, str]:
+    """Return the best library in a folder that fits this machine, and where batches are coded and why there."""
+    reasons = []
+    for target in targets():
+        path = library_path(target, folder)
+        if not path.exists():
+            reasons.append(f"no {path.name}")
+            continue
+        try:
+            return load(path), f"ahead of time, {target}"
+        except TicklineError as error:
+            reasons.append(str(error))
+    return None, "Python: " + "; ".join(reasons)
+
+
+CODEC, BACKEND = find()

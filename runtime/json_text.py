@@ -1,0 +1,198 @@
+"""A JSON text that is read value by value, so that no body is ever decoded in one go."""
+
+import ctypes
+import json
+import re
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.codec import ODD, POSITION, STATE_WORDS, STATUS, Codec
+from runtime.decoding import DECODE_ERRORS
+from runtime.problems import Problem
+
+_BLANK = re.compile(rb"[ \t\r\n]*")
+_COMMA, _COLON, _QUOTE, _OPEN_LIST, _CLOSE_LIST, _OPEN_OBJECT, _CLOSE_OBJECT = b',:"[]{}'
+_KINDS = {
+    _OPEN_LIST: "array",
+    _OPEN_OBJECT: "object",
+    _QUOTE: "string",
+    **dict.fromkeys(b"tf", "boolean"),
+    **dict.fromkeys(b"n", "null"),
+    **dict.fromkeys(b"-0123456789", "number"),
+}
+_LONGEST_NAME = 4096
+
+# Python's scanner judges a value's structure; what a number or a text is worth is judged where it is decoded.
+_SCANNER = json.JSONDecoder(parse_int=float, parse_float=float)
+
+
+class JsonText:
+    """A text and a position in it.
+
+    Parameters
+    ----------
+    body : bytearray
+        The text; it is kept, and ends with a zero byte from now on, at which the kernels stop.
+    codec : Codec or None
+        The kernels; without them Python finds where values end and reads no numbers itself.
+    """
+
+    def __init__(self, body: bytearray, codec: Codec | None) -> None:
+        self._length = len(body)
+        body.append(0)
+        self._body = body
+        self._pinned = (ctypes.c_char * len(body)).from_buffer(body)
+        self._address = ctypes.addressof(self._pinned)
+        self._codec = codec
+        self._state = np.zeros(STATE_WORDS, np.int64)
+        self._state_address = self._state.ctypes.data
+        self._position = 0
+
+    def rows(self, out: NDArray[np.float32], count: int, names: NDArray[np.uint8], ends: NDArray[np.int64]) -> int:
+        """Read plain rows from an element on, after the first `count` rows of `out`; return the rows now in it.
+
+        `stopped` says why there are no more. `names` are the features as JSON strings, one after the other, and
+        `ends` where each one ends.
+        """
+        if self._codec is None:
+            return count
+        count = self._codec.rows(
+            self._address,
+            self._position,
+            out.ctypes.data,
+            count,
+            len(out),
+            out.shape[1],
+            names.ctypes.data,
+            ends.ctypes.data,
+            self._state_address,
+        )
+        self._position = int(self._state[POSITION])
+        return count
+
+    def column(self, out: NDArray[np.float32], count: int) -> int:
+        """Read plain numbers as `rows` reads rows."""
+        if self._codec is None:
+            return count
+        count = self._codec.column(self._address, self._position, out.ctypes.data, count, len(out), self._state_address)
+        self._position = int(self._state[POSITION])
+        return count
+
+    @property
+    def stopped(self) -> int:
+        """Why the last `rows` or `column` stopped: MORE, END or ODD."""
+        return ODD if self._codec is None else int(self._state[STATUS])
+
+    def element(self, longest: int, field: str) -> bytes:
+        """Return the next element of a list and go behind it.
+
+        Raises
+        ------
+        Problem
+            400 where the text ends in it, 422 where it is longer than `longest`.
+        """
+        begin = self._next()
+        self._skip()
+        length = self._position - begin
+        if length > longest:
+            raise Problem(422, f"expected at most {longest} bytes of text, got {length}", field=field)
+        return bytes(self._body[begin : self._position])
+
+    def more(self) -> bool:
+        """Go behind the comma or the closing bracket that follows an element; return whether it is the comma."""
+        byte = self._take()
+        if byte not in (_COMMA, _CLOSE_LIST):
+            raise self.malformed()
+        return byte == _COMMA
+
+    def enter_object(self, field: str) -> bool:
+        """Go into an object; return whether it has a member."""
+        return self._enter("object", _OPEN_OBJECT, _CLOSE_OBJECT, field)
+
+    def enter_list(self, field: str) -> bool:
+        """Go into a list; return whether it has an element."""
+        return self._enter("array", _OPEN_LIST, _CLOSE_LIST, field)
+
+    def _enter(self, kind: str, opening: int, closing: int, field: str) -> bool:
+        byte = self._body[self._next()]
+        if byte != opening:
+            received = _KINDS.get(byte)
+            if received is None:
+                raise self.malformed()
+            raise Problem(422, f"expected {kind}, got {received}", field=field, expected=kind, received=received)
+        self._position += 1
+        if self._body[self._next()] == closing:
+            self._position += 1
+            return False
+        return True
+
+    def name(self) -> str:
+        """Return the name of the next member and go to its value."""
+        begin = self._next()
+        if self._body[begin] != _QUOTE:
+            raise self.malformed()
+        self._skip()
+        if self._position - begin > _LONGEST_NAME:
+            raise Problem(
+                422, f"expected names of at most {_LONGEST_NAME} bytes, got {self._position - begin}", field="body"
+            )
+        try:
+            name = msgspec.json.decode(bytes(self._body[begin : self._position]), type=str)
+        except DECODE_ERRORS:
+            raise self.malformed() from None
+        if self._take() != _COLON:
+            raise self.malformed()
+        return name
+
+    def more_members(self) -> bool:
+        """Go behind the comma or the closing brace that follows a member; return whether it is the comma."""
+        byte = self._take()
+        if byte not in (_COMMA, _CLOSE_OBJECT):
+            raise self.malformed()
+        return byte == _COMMA
+
+    def end(self) -> None:
+        """Check that nothing follows."""
+        if self._next() != self._length:
+            raise self.malformed()
+
+    def malformed(self) -> Problem:
+        """Return the problem of a text that is no JSON."""
+        if self._next() == self._length and not self._body[: self._length].strip():
+            return Problem(400, "the body is empty; expected a JSON object")
+        return Problem(400, f"the body is not valid JSON in UTF-8: unexpected input near byte {self._position}")
+
+    def _next(self) -> int:
+        """Go behind white space."""
+        match = _BLANK.match(self._body, self._position, self._length)
+        assert match is not None  # it matches nothing too
+        self._position = match.end()
+        return self._position
+
+    def _take(self) -> int:
+        """Return the next byte that is no white space and go behind it."""
+        byte = self._body[self._next()]
+        if self._position < self._length:
+            self._position += 1
+        return byte
+
+    def _skip(self) -> None:
+        """Go behind a value."""
+        if self._codec is not None:
+            behind = self._codec.skip(self._address, self._position, self._length)
+        else:
+            try:
+                behind = _SCANNER.raw_decode(self._characters, self._position)[1]
+            except (ValueError, RecursionError):
+                behind = -1
+        if behind < 0:
+            raise self.malformed()
+        self._position = behind
+
+    @cached_property
+    def _characters(self) -> str:
+        """The text with a character a byte, so that a position is the same in both."""
+        return self._body[: self._length].decode("latin-1")
