@@ -2,8 +2,7 @@
 
 Every function works on raw pointers: ``s`` is the state (``_layout``), ``p`` the place of the first bar of the block in
 it, ``k`` the bars in the block. Values over a window are pure functions of the bars in that window, added in a fixed
-order, so that a bar's features do not depend on how the series was cut into blocks, and LLVM may compute four bars at
-once. A loop computes few arrays, since LLVM gives up on a loop with many.
+order, so that a bar's features do not depend on how the series was cut into blocks, and four bars are computed at once.
 """
 
 from collections.abc import Callable, MutableSequence
@@ -14,7 +13,21 @@ import numpy as np
 from numba import types
 
 from features_fast import _layout as at
-from features_fast._vectors import address, doubles, singles, store_tile, words
+from features_fast._vectors import (
+    LANES,
+    address,
+    doubles,
+    lane,
+    lanes,
+    load,
+    root,
+    singles,
+    store,
+    store_tile,
+    turn,
+    unless_zero,
+    words,
+)
 from features_fast.specification import WARM_UP
 
 FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "boundscheck": False}
@@ -28,9 +41,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 # numba's own annotations know neither pointers nor the options that leave out wrappers.
 _njit: Any = numba.njit
 _pointer: Any = types.CPointer
+_tuple: Any = types.UniTuple
 
 _INT, _DOUBLE, _VOID = types.int64, types.float64, types.void
 _DOUBLES, _SINGLES, _WORDS = _pointer(_DOUBLE), _pointer(types.float32), _pointer(_INT)
+_PAIR = _tuple(LANES, 2)
 
 
 def _part(*signatures: Any) -> Callable[[F], F]:
@@ -114,137 +129,193 @@ def _recur(s: Floats, p: int, k: int, t: int) -> None:
         signal = _seed(signal, ema_12 - ema_26, bar, 25, 9)
         gain = _seed(gain, up, bar, 1, 14) if bar < 15 else gain + (1.0 / 14.0) * (up - gain)
         loss = _seed(loss, down, bar, 1, 14) if bar < 15 else loss + (1.0 / 14.0) * (down - loss)
+    quick, slow = lanes(ema_5, ema_10, ema_20, ema_12), lanes(ema_26, gain, loss, 0.0)
+    quick_weight = lanes(2.0 / 6.0, 2.0 / 11.0, 2.0 / 21.0, 2.0 / 13.0)
+    slow_weight = lanes(2.0 / 27.0, 1.0 / 14.0, 1.0 / 14.0, 0.0)
     for i in range(seeding, k):
         c = s[at.CLOSE + p + i]
         change = c - s[at.CLOSE + p + i - 1]
         up = (change if change > 0.0 else 0.0) + at.STILL
         down = (-change if change < 0.0 else 0.0) + at.STILL
-        ema_5 = ema_5 + (2.0 / 6.0) * (c - ema_5)
-        ema_10 = ema_10 + (2.0 / 11.0) * (c - ema_10)
-        ema_20 = ema_20 + (2.0 / 21.0) * (c - ema_20)
-        ema_12 = ema_12 + (2.0 / 13.0) * (c - ema_12)
-        ema_26 = ema_26 + (2.0 / 27.0) * (c - ema_26)
-        macd = ema_12 - ema_26
-        signal = signal + (2.0 / 10.0) * (macd - signal)
-        gain = gain + (1.0 / 14.0) * (up - gain)
-        loss = loss + (1.0 / 14.0) * (down - loss)
-        s[at.F_EMA_5 + i] = ema_5
-        s[at.F_EMA_10 + i] = ema_10
-        s[at.F_EMA_20 + i] = ema_20
-        s[at.F_MACD + i] = macd
-        s[at.F_MACD_SIGNAL + i] = signal
-        s[at.GAINS + i] = gain
-        s[at.LOSSES + i] = loss
+        quick = quick + quick_weight * (c - quick)
+        slow = slow + slow_weight * (lanes(c, up, down, 0.0) - slow)
+        signal = signal + (2.0 / 10.0) * ((lane(quick, 3) - lane(slow, 0)) - signal)
+        store(s, at.QUICK + 4 * i, quick)
+        store(s, at.SLOW + 4 * i, slow)
+        s[at.SIGNALS + i] = signal
+    ema_5, ema_10, ema_20, ema_12 = lane(quick, 0), lane(quick, 1), lane(quick, 2), lane(quick, 3)
+    ema_26, gain, loss = lane(slow, 0), lane(slow, 1), lane(slow, 2)
     s[at.EMA_5], s[at.EMA_10], s[at.EMA_20] = ema_5, ema_10, ema_20
     s[at.EMA_12], s[at.EMA_26], s[at.SIGNAL] = ema_12, ema_26, signal
     s[at.GAIN], s[at.LOSS] = gain, loss
 
 
-@_part(_VOID(_DOUBLES, *(_INT,) * 5))
-def _spread_5(s: Floats, x: int, sums: int, squares: int, p: int, k: int) -> None:
-    """Sum and sum of squares of the last 5 values, about a pivot among them: at most a factor 5 of rounding is lost."""
-    for i in range(p, p + k):
-        pivot = s[x + i - 2]
-        a, b, c, d = s[x + i] - pivot, s[x + i - 1] - pivot, s[x + i - 3] - pivot, s[x + i - 4] - pivot
-        total = (a + b) + (c + d)
-        s[sums + i] = total
-        s[squares + i] = ((a * a + b * b) + (c * c + d * d)) - total * total * (1.0 / 5.0)
+@_part(_PAIR(*(LANES,) * 5))
+def _spread(x: Any, x_1: Any, pivot: Any, x_3: Any, x_4: Any) -> Any:
+    """Sum and sum of squares of 5 values about one of them: rounding costs a factor of 5 at most."""
+    a, b, c, d = x - pivot, x_1 - pivot, x_3 - pivot, x_4 - pivot
+    total = (a + b) + (c + d)
+    return total, ((a * a + b * b) + (c * c + d * d)) - total * total * (1.0 / 5.0)
 
 
-@_part(_VOID(_DOUBLES, *(_INT,) * 7))
-def _spread_10(s: Floats, x: int, sums_5: int, squares_5: int, sums_10: int, squares_10: int, p: int, k: int) -> None:
-    """Merge two neighbouring windows of 5 (Chan, Golub and LeVeque 1983): only non-negative terms, no cancellation."""
-    for i in range(p, p + k):
-        step = 5.0 * (s[x + i - 2] - s[x + i - 7])
-        new, old = s[sums_5 + i], s[sums_5 + i - 5]
-        apart = (new - old) + step
-        s[sums_10 + i] = (new + old) - step
-        s[squares_10 + i] = (s[squares_5 + i] + s[squares_5 + i - 5]) + apart * apart * (1.0 / 10.0)
+@_part(_PAIR(*(LANES,) * 6, _DOUBLE))
+def _merge(pivot: Any, sums: Any, squares: Any, old_pivot: Any, old_sums: Any, old_squares: Any, n: float) -> Any:
+    """Merge two neighbouring windows of ``n`` (Chan, Golub and LeVeque 1983): only non-negative terms are added."""
+    step = n * (pivot - old_pivot)
+    apart = (sums - old_sums) + step
+    return (sums + old_sums) - step, (squares + old_squares) + apart * apart * (0.5 / n)
 
 
 @_part(_VOID(_DOUBLES, _INT, _INT))
 def _derive(s: Floats, p: int, k: int) -> None:
-    """Compute what later windows are put together from."""
-    for i in range(p, p + k):
-        s[at.INVERSE + i] = 1.0 / s[at.CLOSE + i]
-        s[at.VOLUME_5 + i] = (
-            (s[at.VOLUME + i] + s[at.VOLUME + i - 1]) + (s[at.VOLUME + i - 2] + s[at.VOLUME + i - 3])
-        ) + s[at.VOLUME + i - 4]
-    _spread_5(s, at.CLOSE, at.SUM_5, at.SQUARE_5, p, k)
-    for i in range(p, p + k):
-        s[at.RETURN + i] = (s[at.CLOSE + i] - s[at.CLOSE + i - 1]) * s[at.INVERSE + i - 1]
-        s[at.VOLUME_10 + i] = s[at.VOLUME_5 + i] + s[at.VOLUME_5 + i - 5]
-    _spread_10(s, at.CLOSE, at.SUM_5, at.SQUARE_5, at.SUM_10, at.SQUARE_10, p, k)
-    _spread_5(s, at.RETURN, at.RETURN_SUM_5, at.RETURN_SQUARE_5, p, k)
-    for i in range(p, p + k):
-        step = 10.0 * (s[at.CLOSE + i - 2] - s[at.CLOSE + i - 12])
-        s[at.SUM_20 + i] = (s[at.SUM_10 + i] + s[at.SUM_10 + i - 10]) - step
-    _spread_10(s, at.RETURN, at.RETURN_SUM_5, at.RETURN_SQUARE_5, at.RETURN_SUM_10, at.RETURN_SQUARE_10, p, k)
+    """Compute what windows are put together from, four bars at once; what lies beyond the block is computed again.
 
-
-@_part(_VOID(_DOUBLES, *(_INT,) * 3))
-def _finish(s: Floats, p: int, first: int, k: int) -> None:
-    """Compute the features of bars ``first`` to ``k`` of the block."""
-    for i in range(first, k):
-        j = p + i
-        c, pivot = s[at.CLOSE + j], s[at.CLOSE + j - 2]
-        sum_10, sum_20 = s[at.SUM_10 + j], s[at.SUM_20 + j]
-        sum_50 = (
-            (sum_20 + s[at.SUM_20 + j - 20])
-            + s[at.SUM_10 + j - 40]
-            + (20.0 * (s[at.CLOSE + j - 22] - pivot) + 10.0 * (s[at.CLOSE + j - 42] - pivot))
+    A loop reads nothing that it has stored just before: such a load would wait for the store.
+    """
+    for i in range(p, p + k, 4):
+        c, c_1, c_2 = load(s, at.CLOSE + i), load(s, at.CLOSE + i - 1), load(s, at.CLOSE + i - 2)
+        total, square = _spread(c, c_1, c_2, load(s, at.CLOSE + i - 3), load(s, at.CLOSE + i - 4))
+        store(s, at.INVERSE + i, 1.0 / c)
+        store(s, at.SUM_5 + i, total)
+        store(s, at.SQUARE_5 + i, square)
+        v = (load(s, at.VOLUME + i) + load(s, at.VOLUME + i - 1)) + (
+            load(s, at.VOLUME + i - 2) + load(s, at.VOLUME + i - 3)
         )
-        sma_20 = pivot + sum_20 * (1.0 / 20.0)
-        s[at.F_SMA_5 + i] = pivot + s[at.SUM_5 + j] * (1.0 / 5.0)
-        s[at.F_SMA_10 + i] = pivot + sum_10 * (1.0 / 10.0)
-        s[at.F_SMA_20 + i] = sma_20
-        s[at.F_SMA_50 + i] = pivot + sum_50 * (1.0 / 50.0)
-        apart = (sum_10 - s[at.SUM_10 + j - 10]) + 10.0 * (pivot - s[at.CLOSE + j - 12])
-        square = (s[at.SQUARE_10 + j] + s[at.SQUARE_10 + j - 10]) + apart * apart * (1.0 / 20.0)
-        width = 4.0 * np.sqrt(square * (1.0 / 20.0))
-        flat = width == 0.0
-        place = 0.5 + ((c - pivot) - sum_20 * (1.0 / 20.0)) / (1.0 if flat else width)
-        s[at.F_BB_WIDTH + i] = width / sma_20
-        s[at.F_BB_POSITION + i] = 0.5 if flat else place
-    for i in range(first, k):
-        j = p + i
-        apart = (s[at.RETURN_SUM_10 + j] - s[at.RETURN_SUM_10 + j - 10]) + 10.0 * (
-            s[at.RETURN + j - 2] - s[at.RETURN + j - 12]
+        store(s, at.VOLUME_5 + i, v + load(s, at.VOLUME + i - 4))
+    for i in range(p, p + k, 4):
+        total, square = _merge(
+            load(s, at.CLOSE + i - 2),
+            load(s, at.SUM_5 + i),
+            load(s, at.SQUARE_5 + i),
+            load(s, at.CLOSE + i - 7),
+            load(s, at.SUM_5 + i - 5),
+            load(s, at.SQUARE_5 + i - 5),
+            5.0,
         )
-        square = (s[at.RETURN_SQUARE_10 + j] + s[at.RETURN_SQUARE_10 + j - 10]) + apart * apart * (1.0 / 20.0)
-        s[at.F_VOLATILITY_10D + i] = np.sqrt(s[at.RETURN_SQUARE_10 + j] * (1.0 / 9.0))
-        s[at.F_VOLATILITY_20D + i] = np.sqrt(square * (1.0 / 19.0))
-        s[at.F_RSI + i] = 100.0 * (s[at.GAINS + i] / (s[at.GAINS + i] + s[at.LOSSES + i]))
-        s[at.F_MACD_HIST + i] = s[at.F_MACD + i] - s[at.F_MACD_SIGNAL + i]
-    for i in range(first, k):
-        j = p + i
-        c, low = s[at.CLOSE + j], s[at.LOW + i]
-        span = s[at.HIGH + i] - low
-        volume = s[at.VOLUME_10 + j] + s[at.VOLUME_10 + j - 10]
-        s[at.F_RETURN_1D + i] = s[at.RETURN + j]
-        s[at.F_RETURN_5D + i] = (c - s[at.CLOSE + j - 5]) * s[at.INVERSE + j - 5]
-        s[at.F_RETURN_10D + i] = (c - s[at.CLOSE + j - 10]) * s[at.INVERSE + j - 10]
-        s[at.F_VOLUME_RATIO + i] = 1.0 if volume == 0.0 else 20.0 * s[at.VOLUME + j] / volume
-        s[at.F_HIGH_LOW_RANGE + i] = span * s[at.INVERSE + j]
-        s[at.F_CLOSE_POSITION + i] = 0.5 if span == 0.0 else (c - low) / span
-        s[at.F_GAP + i] = (s[at.OPEN + i] - s[at.CLOSE + j - 1]) * s[at.INVERSE + j - 1]
+        store(s, at.SUM_10 + i, total)
+        store(s, at.SQUARE_10 + i, square)
+        store(s, at.VOLUME_10 + i, load(s, at.VOLUME_5 + i) + load(s, at.VOLUME_5 + i - 5))
+        change = load(s, at.CLOSE + i) - load(s, at.CLOSE + i - 1)
+        store(s, at.RETURN + i, change * load(s, at.INVERSE + i - 1))
+    for i in range(p, p + k, 4):
+        step = 10.0 * (load(s, at.CLOSE + i - 2) - load(s, at.CLOSE + i - 12))
+        store(s, at.SUM_20 + i, (load(s, at.SUM_10 + i) + load(s, at.SUM_10 + i - 10)) - step)
+        total, square = _spread(
+            load(s, at.RETURN + i),
+            load(s, at.RETURN + i - 1),
+            load(s, at.RETURN + i - 2),
+            load(s, at.RETURN + i - 3),
+            load(s, at.RETURN + i - 4),
+        )
+        store(s, at.RETURN_SUM_5 + i, total)
+        store(s, at.RETURN_SQUARE_5 + i, square)
+    for i in range(p, p + k, 4):
+        total, square = _merge(
+            load(s, at.RETURN + i - 2),
+            load(s, at.RETURN_SUM_5 + i),
+            load(s, at.RETURN_SQUARE_5 + i),
+            load(s, at.RETURN + i - 7),
+            load(s, at.RETURN_SUM_5 + i - 5),
+            load(s, at.RETURN_SQUARE_5 + i - 5),
+            5.0,
+        )
+        store(s, at.RETURN_SUM_10 + i, total)
+        store(s, at.RETURN_SQUARE_10 + i, square)
 
 
-@_part(_VOID(_DOUBLES, _DOUBLES, *(_INT,) * 3), _VOID(_DOUBLES, _SINGLES, *(_INT,) * 3))
-def _write(s: Floats, out: Floats, row: int, first: int, k: int) -> None:
-    """Write the rows of bars ``first`` to ``k``; the last tile of columns overlaps its neighbour."""
-    i = first
+@_part(_VOID(_DOUBLES, _INT, _INT, _DOUBLES, _INT), _VOID(_DOUBLES, _INT, _INT, _SINGLES, _INT))
+def _tile(s: Floats, p: int, i: int, out: Floats, to: int) -> None:
+    """Compute the features of the four bars from place ``i`` of the block on and write their rows to ``out[to]`` on.
+
+    The divisions of some features wait for each other behind the shuffles of the others.
+    """
+    j = p + i
+    c, pivot = load(s, at.CLOSE + j), load(s, at.CLOSE + j - 2)
+    sum_5, sum_10, sum_20 = load(s, at.SUM_5 + j), load(s, at.SUM_10 + j), load(s, at.SUM_20 + j)
+    sum_50 = (
+        (sum_20 + load(s, at.SUM_20 + j - 20))
+        + load(s, at.SUM_10 + j - 40)
+        + (20.0 * (load(s, at.CLOSE + j - 22) - pivot) + 10.0 * (load(s, at.CLOSE + j - 42) - pivot))
+    )
+    sma_20 = pivot + sum_20 * (1.0 / 20.0)
+    store_tile(
+        out,
+        to,
+        at.COLUMNS,
+        pivot + sum_5 * (1.0 / 5.0),
+        pivot + sum_10 * (1.0 / 10.0),
+        sma_20,
+        pivot + sum_50 * (1.0 / 50.0),
+    )
+    ema_5, ema_10, ema_20, ema_12 = turn(
+        load(s, at.QUICK + 4 * i),
+        load(s, at.QUICK + 4 * i + 4),
+        load(s, at.QUICK + 4 * i + 8),
+        load(s, at.QUICK + 4 * i + 12),
+    )
+    ema_26, gain, loss, _ = turn(
+        load(s, at.SLOW + 4 * i),
+        load(s, at.SLOW + 4 * i + 4),
+        load(s, at.SLOW + 4 * i + 8),
+        load(s, at.SLOW + 4 * i + 12),
+    )
+    store_tile(out, to + 4, at.COLUMNS, ema_5, ema_10, ema_20, 100.0 * (gain / (gain + loss)))
+    macd, signal = ema_12 - ema_26, load(s, at.SIGNALS + i)
+    _, square = _merge(
+        pivot,
+        sum_10,
+        load(s, at.SQUARE_10 + j),
+        load(s, at.CLOSE + j - 12),
+        load(s, at.SUM_10 + j - 10),
+        load(s, at.SQUARE_10 + j - 10),
+        10.0,
+    )
+    width = 4.0 * root(square * (1.0 / 20.0))
+    store_tile(out, to + 8, at.COLUMNS, macd, signal, macd - signal, width / sma_20)
+    place = 0.5 + ((c - pivot) - sum_20 * (1.0 / 20.0)) / width
+    returns = load(s, at.RETURN + j)
+    store_tile(
+        out,
+        to + 12,
+        at.COLUMNS,
+        unless_zero(width, place, 0.5),
+        returns,
+        (c - load(s, at.CLOSE + j - 5)) * load(s, at.INVERSE + j - 5),
+        (c - load(s, at.CLOSE + j - 10)) * load(s, at.INVERSE + j - 10),
+    )
+    square_10 = load(s, at.RETURN_SQUARE_10 + j)
+    _, square_20 = _merge(
+        load(s, at.RETURN + j - 2),
+        load(s, at.RETURN_SUM_10 + j),
+        square_10,
+        load(s, at.RETURN + j - 12),
+        load(s, at.RETURN_SUM_10 + j - 10),
+        load(s, at.RETURN_SQUARE_10 + j - 10),
+        10.0,
+    )
+    volume = load(s, at.VOLUME_10 + j) + load(s, at.VOLUME_10 + j - 10)
+    ratio = unless_zero(volume, 20.0 * load(s, at.VOLUME + j) / volume, 1.0)
+    low = load(s, at.LOW + i)
+    span = load(s, at.HIGH + i) - low
+    high_low = span * load(s, at.INVERSE + j)
+    store_tile(out, to + 16, at.COLUMNS, root(square_10 * (1.0 / 9.0)), root(square_20 * (1.0 / 19.0)), ratio, high_low)
+    gap = (load(s, at.OPEN + i) - load(s, at.CLOSE + j - 1)) * load(s, at.INVERSE + j - 1)
+    # The last tile overlaps its neighbour, since four do not divide 22.
+    store_tile(out, to + 18, at.COLUMNS, ratio, high_low, unless_zero(span, (c - low) / span, 0.5), gap)
+
+
+@_part(_VOID(_DOUBLES, *(_INT,) * 3, _DOUBLES, _INT), _VOID(_DOUBLES, *(_INT,) * 3, _SINGLES, _INT))
+def _finish(s: Floats, p: int, first: int, k: int, out: Floats, row: int) -> None:
+    """Write the rows of bars ``first`` to ``k`` of the block to rows ``row`` on."""
+    i, to = first, row * at.COLUMNS
     while i + 4 <= k:
-        to = (row + i) * at.COLUMNS
-        for column in range(0, at.COLUMNS - 4, 4):
-            store_tile(s, at.FEATURES + column * at.LANE + i, at.LANE, out, to + column, at.COLUMNS)
-        column = at.COLUMNS - 4
-        store_tile(s, at.FEATURES + column * at.LANE + i, at.LANE, out, to + column, at.COLUMNS)
-        i += 4
-    while i < k:
-        for column in range(at.COLUMNS):
-            out[(row + i) * at.COLUMNS + column] = s[at.FEATURES + column * at.LANE + i]
-        i += 1
+        _tile(s, p, i, out, to)
+        i, to = i + 4, to + 4 * at.COLUMNS
+    if i < k:
+        # What lies beyond the block is computed with it and left behind.
+        _tile(s, p, i, s, at.ROWS)
+        for place in range((k - i) * at.COLUMNS):
+            out[to + place] = s[at.ROWS + place]
 
 
 @_part(_VOID(_DOUBLES, _INT, _INT))
@@ -268,10 +339,9 @@ def _step(s: Floats, p: int, k: int, t: int, out: Floats, row: int) -> None:
     _recur(s, p, k, t)
     _derive(s, p, k)
     warm = min(max(WARM_UP - t, 0), k)
-    _finish(s, p, warm, k)
     for i in range(row * at.COLUMNS, (row + warm) * at.COLUMNS):
         out[i] = np.nan
-    _write(s, out, row, warm, k)
+    _finish(s, p, warm, k, out, row + warm)
     s[at.COUNT] = t + k
     s[at.POSITION] = p + k
 
@@ -369,6 +439,15 @@ def rows(
     return bad
 
 
+@_part(_VOID(_DOUBLES, _INT, _INT, _DOUBLES, types.boolean), _VOID(_DOUBLES, _INT, _INT, _SINGLES, types.boolean))
+def _write_newest(s: Floats, p: int, k: int, out: Floats, ready: bool) -> None:
+    if ready:
+        _finish(s, p, k - 1, k, out, 0)
+    else:
+        for column in range(at.COLUMNS):
+            out[column] = np.nan
+
+
 @_part(_INT(_DOUBLES, *(_WORDS,) * 6, _INT, _INT))
 def _newest(
     s: Floats,
@@ -397,16 +476,13 @@ def _newest(
             return done + good
         _recur(s, p, k, done)
         done += k
-    if length > WARM_UP:
+    ready = length > WARM_UP
+    if ready:
         _derive(s, p + k - at.WINDOW, at.WINDOW)
-        _finish(s, p, k - 1, k)
-    row = at.FEATURES + k - 1
-    for column in range(at.COLUMNS):
-        value = s[row + column * at.LANE] if length > WARM_UP else np.nan
-        if out[_TYPE] == float64:
-            doubles(out[_DATA])[column] = value
-        else:
-            singles(out[_DATA])[column] = value
+    if out[_TYPE] == float64:
+        _write_newest(s, p, k, doubles(out[_DATA]), ready)
+    else:
+        _write_newest(s, p, k, singles(out[_DATA]), ready)
     return at.DONE
 
 

@@ -57,36 +57,15 @@ CLOSE = 16
 ) = range(CLOSE + SERIES, CLOSE + 15 * SERIES, SERIES)
 _BLOCKS = CLOSE + 15 * SERIES
 
-# One value a bar of the block alone; the features in the order of the specification.
-OPEN, HIGH, LOW, GAINS, LOSSES = range(_BLOCKS, _BLOCKS + 5 * LANE, LANE)
-FEATURES = _BLOCKS + 5 * LANE
-COLUMNS = len(FEATURE_NAMES)
-(
-    F_SMA_5,
-    F_SMA_10,
-    F_SMA_20,
-    F_SMA_50,
-    F_EMA_5,
-    F_EMA_10,
-    F_EMA_20,
-    F_RSI,
-    F_MACD,
-    F_MACD_SIGNAL,
-    F_MACD_HIST,
-    F_BB_WIDTH,
-    F_BB_POSITION,
-    F_RETURN_1D,
-    F_RETURN_5D,
-    F_RETURN_10D,
-    F_VOLATILITY_10D,
-    F_VOLATILITY_20D,
-    F_VOLUME_RATIO,
-    F_HIGH_LOW_RANGE,
-    F_CLOSE_POSITION,
-    F_GAP,
-) = range(FEATURES, FEATURES + COLUMNS * LANE, LANE)
+# One value a bar of the block alone; four averages a bar together, as one vector advances them.
+OPEN, HIGH, LOW, SIGNALS = range(_BLOCKS, _BLOCKS + 4 * LANE, LANE)
+QUICK, SLOW = range(_BLOCKS + 4 * LANE, _BLOCKS + 12 * LANE, 4 * LANE)
 
-SIZE = FEATURES + COLUMNS * LANE
+# Up to four rows, for a block that does not end with a whole tile of them.
+COLUMNS = len(FEATURE_NAMES)
+ROWS = _BLOCKS + 12 * LANE
+
+SIZE = ROWS + 4 * COLUMNS
 """Float64 values in a state."""
 
 DONE, NOT_PLAIN = -1, -2

@@ -1,6 +1,7 @@
 """The kernels of both backends, made once for all tests."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ def compiled() -> library.Library:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the libraries that this machine can run are built ahead of time."""
     folder = tmp_path_factory.mktemp("built")
-    for target in library.targets():
-        build(target, folder)
+    with ThreadPoolExecutor() as pool:
+        for path in pool.map(lambda target: build(target, folder), library.targets()):
+            assert path.parent == folder
     return folder
 
 
