@@ -87,6 +87,19 @@ def test_an_advance_that_is_not_kept_did_not_happen(board: Board) -> None:
     assert row.tobytes() == FEATURES[100].tobytes()
 
 
+def test_symbols_that_take_turns_do_not_mix(board: Board) -> None:
+    symbols = Symbols(2, Metrics(board.claim()))
+    symbols["X"], _ = seed(history(100))
+    symbols["Y"], _ = seed(history(200))
+    for step, ticker in enumerate("XYXXYYYX"):
+        index = symbols[ticker].bars
+        with pytest.raises(Problem):
+            symbols.advance("XY"[step % 2], bar(399, high=-1.0))
+        symbols[ticker], row = symbols.advance(ticker, bar(index))
+        assert row is not None
+        assert row.tobytes() == FEATURES[index].tobytes()
+
+
 def test_a_bar_without_a_date_leaves_the_last_one(board: Board) -> None:
     symbols = Symbols(1, Metrics(board.claim()))
     symbols["X"], _ = seed(history(100))
