@@ -173,7 +173,9 @@ def import_cost(processes: int = 15) -> tuple[float, float]:
 
 
 def _time(seconds: float, work: Work) -> str:
-    return f"{seconds / work.bars * 1e9:.1f} ns/bar" if work.bars else f"{seconds * 1e6:.2f} us"
+    if work.bars:
+        return f"{seconds / work.bars * 1e9:.1f} ns/bar"
+    return f"{seconds * 1e6:.2f} us, {1 / seconds:,.0f}/s"
 
 
 def row(work: Work) -> str:
@@ -199,12 +201,13 @@ def _processor() -> str:
 def table(tickers: int) -> str:
     """Measure everything and return the document."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "TA-Lib"))
+    load = os.getloadavg()[0]
     rows = "\n".join(row(work) for work in all_work(tickers))
     milliseconds, megabytes = import_cost()
     return f"""# Features: measured against TA-Lib and pandas
 
 Made by `python -m bench.features`: {_processor()}, {os.cpu_count()} cores, {platform.system()}, Python \
-{platform.python_version()}, {versions}; kernels {backend()}.
+{platform.python_version()}, {versions}; kernels {backend()}; other work on the machine when it began: load {load:.1f}.
 
 Both sides work on the same bars, in turn, in one process, pinned to one core unless the line says two, in short rounds.
 "ratio" is that of the medians; the middle half of the rounds had ratios within "25-75 %". Ours writes float32 rows of
