@@ -234,7 +234,7 @@ def _replay(path: Path) -> None:
     single = np.empty((len(rows), engine.classes), np.float32)
     for index, row in enumerate(rows):
         engine.row[0] = row
-        single[index] = engine.predict_one()[0]
+        single[index] = engine.predict_one()
     for way, answers in (("in a batch", engine.predict(rows)), ("row by row", single)):
         found = compare(answers, truth).max_probability_difference
         if not found <= certificate.tolerance:

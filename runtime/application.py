@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Application:
-    """What uvicorn runs in every worker process.
+    """What uvicorn runs in every worker process; `worker` exists from its start on.
 
     It can be pickled until it starts, which is how uvicorn hands it to its workers.
 
@@ -37,7 +37,6 @@ class Application:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._worker: Worker | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
@@ -52,7 +51,7 @@ class Application:
         """Start and stop the worker; a model that is refused is one line in the log."""
         await receive()
         try:
-            self._worker = worker = Worker(self._settings, self._folder)
+            self.worker = worker = Worker(self._settings, self._folder)
             grpc_server = await start_grpc(worker) if self._settings.grpc_port else None
         except TicklineError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -79,8 +78,7 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request and count it."""
-        assert self._worker is not None
-        metrics = self._worker.metrics
+        metrics = self.worker.metrics
         started = time.perf_counter_ns()
         status = 500
 

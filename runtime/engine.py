@@ -59,27 +59,40 @@ class OnnxruntimeEngine:
         self.classes = _width("output", PROBABILITIES, session.get_outputs())
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.version: str = onnxruntime.__version__
-        self.row = np.zeros((1, self.features), np.float32)
-        self.row_probabilities = np.zeros((1, self.classes), np.float32)
         self._session = session
-        self._binding = session.io_binding()
+        self._run = session._sess.run_with_iobinding  # the public wrapper costs a microsecond of checks
+        self.bind(1)
+
+    def bind(self, padding: int) -> None:
+        """Give the engine buffers for single rows, and run no fewer than `padding` rows at once.
+
+        onnxruntime may compute one row by another kernel than several, which changes last bits of its answer.
+        """
+        self._padding = padding
+        self.row = np.zeros((padding, self.features), np.float32)
+        self.row_probabilities = np.zeros((padding, self.classes), np.float32)
+        binding = self._session.io_binding()
         for bind, name, buffer in (
-            (self._binding.bind_input, FEATURES, self.row),
-            (self._binding.bind_output, PROBABILITIES, self.row_probabilities),
+            (binding.bind_input, FEATURES, self.row),
+            (binding.bind_output, PROBABILITIES, self.row_probabilities),
         ):
             bind(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
-        self._run = session._sess.run_with_iobinding  # the public wrapper costs a microsecond of checks
-        self._bound = self._binding._iobinding
+        self._binding = binding
+        self._bound = binding._iobinding
 
     def predict_one(self) -> NDArray[np.float32]:
-        """Predict the row in `row`, float32 (1, features), and return `row_probabilities`, float32 (1, classes)."""
+        """Predict the first row of `row`, and return its probabilities, float32 (classes,)."""
         self._run(self._bound, None)
-        return self.row_probabilities
+        first: NDArray[np.float32] = self.row_probabilities[0]
+        return first
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (n, classes), of rows, float32 (n, features)."""
+        count = len(rows)
+        if count < self._padding:
+            rows = np.concatenate([rows, np.zeros((self._padding - count, self.features), np.float32)])
         result: NDArray[np.float32] = self._session.run([PROBABILITIES], {FEATURES: rows})[0]
-        return result
+        return result[:count]
 
 
 def _width(kind: str, name: str, nodes: list[Any], only: bool = False) -> int:

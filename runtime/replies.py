@@ -53,13 +53,28 @@ class ReplyWriter:
         if not isfinite(sum(values)):
             raise Problem(422, "the model's answer to these values is not finite", field="features")
         index = values.index(max(values))
-        texts = tuple(map(str, probabilities))
+        texts = [str(probabilities[i]) for i in range(len(values))]  # NumPy writes the shortest text of a float32
         return index, self._prediction[index] % (texts[index], *texts)
 
+    def rows(self, probabilities: NDArray[np.float32]) -> list[tuple[int, bytes] | Problem]:
+        """Return class and reply for each row of probabilities, float32 (rows, classes), or why there is none."""
+        tail = b"".join((self._tail, timestamp(), b'"}'))
+        replies: list[tuple[int, bytes] | Problem] = []
+        for row in probabilities:
+            try:
+                index, text = self.prediction(row)
+            except Problem as problem:
+                replies.append(problem)
+            else:
+                replies.append((index, text.encode() + tail))
+        return replies
+
     def one(self, probabilities: NDArray[np.float32]) -> tuple[int, bytes]:
-        """Return the class and the reply of one row's probabilities, float32 (classes,)."""
-        index, text = self.prediction(probabilities)
-        return index, b"".join((text.encode(), self._tail, timestamp(), b'"}'))
+        """Return the class and the reply of one row's probabilities, float32 (classes,); raises Problem."""
+        reply = self.rows(probabilities[None])[0]
+        if isinstance(reply, Problem):
+            raise reply
+        return reply
 
     def close(self, text: str, more: bytes = b"") -> bytes:
         """Return an opened JSON object, closed: with version, time and further members, which begin with a comma."""

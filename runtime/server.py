@@ -17,6 +17,7 @@ from features_fast.errors import TicklineError
 from runtime.application import Application
 from runtime.artifact import model_file, read_sealed
 from runtime.board import COMMITTED, PROPOSED, Board
+from runtime.lane import AsgiLane, FastLane
 from runtime.metrics import WORDS
 from runtime.settings import Settings
 
@@ -38,9 +39,9 @@ def serve(settings: Settings) -> int:
         Where an address cannot be listened on, or gRPC is asked for and not installed.
     """
     logging.config.dictConfig(_log_config(settings))
-    content, _ = read_sealed(model_file(settings.model_path))
     if settings.grpc_port:
         _check_grpc(settings)
+    content, _ = read_sealed(model_file(settings.model_path))
     with (
         _listen(settings.host, settings.port, "PORT") as listener,
         tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,
@@ -51,7 +52,7 @@ def serve(settings: Settings) -> int:
         config = uvicorn.Config(
             Application(settings, Path(folder)),
             workers=settings.workers,
-            http="httptools",
+            http=FastLane if settings.lane == "FAST" else AsgiLane,
             loop="uvloop",
             ws="none",
             lifespan="on",

@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     log_level: str
     access_log: bool
+    lane: str
     model_path: Path
     reload_token: str
     max_body_bytes: int
@@ -107,10 +108,11 @@ MODEL_PATH = Setting(
 SETTINGS = (
     Setting("HOST", "0.0.0.0", *_nonempty(str, "an address"), "address to listen on"),
     Setting("PORT", "5000", *_integer(0, 65535), "port to listen on; 0 takes a free one"),
-    Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
     Setting("GRPC_PORT", "0", *_integer(0, 65535), "port of the Open Inference Protocol over gRPC; 0 turns it off"),
+    Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
     Setting("LOG_LEVEL", "INFO", *_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "what is logged"),
     Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
+    Setting("LANE", "fast", *_choice("FAST", "ASGI"), "fast answers /predict before ASGI; asgi answers all through it"),
     MODEL_PATH,
     Setting("RELOAD_TOKEN", "", *_text(), "bearer token for /reload; without one it answers loopback only"),
     Setting("MAX_BODY_BYTES", str(64 * 2**20), *_integer(1, 2**40), "largest request body"),

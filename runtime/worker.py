@@ -12,6 +12,7 @@ from starlette.requests import Request
 from features_fast import compilations
 from runtime.artifact import model_file
 from runtime.board import Board
+from runtime.coalescer import Coalescer
 from runtime.metrics import WORDS, BoardCollector, Metrics, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
@@ -48,6 +49,7 @@ class Worker:
         self._following = asyncio.create_task(self._holder.follow())
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
         self._batches = ThreadPoolExecutor(1, "batch")
+        self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.ready = True
 
     @property

@@ -12,6 +12,7 @@ import pytest
 from features_fast import FEATURE_NAMES, FEATURES
 from runtime.artifact import parse_metadata, read_sealed
 from runtime.engine import OnnxruntimeEngine
+from runtime.model import load_model
 from tests.runtime.conftest import FIVE_NAMES, THREE_CLASSES, random_rows
 from tests.serving import Connection, RunningServer, running_server
 
@@ -43,15 +44,15 @@ def check_prediction(reply: dict[str, Any], labels: tuple[str, ...], version: st
     datetime.fromisoformat(reply["timestamp"])
 
 
-def test_predict_equals_the_engine(connection: Connection, forest_path: Path) -> None:
-    engine = OnnxruntimeEngine(read_sealed(forest_path)[0])
+def test_predict_equals_the_predictor(connection: Connection, forest_path: Path) -> None:
+    predictor = load_model(forest_path, threads=1).predictor
     for row in random_rows(50, 22, seed=5):
         reply = connection.post("/predict", {"features": row.tolist()})
         assert reply.status == 200
         assert reply.headers["content-type"] == "application/json"
         check_prediction(reply.json(), ("DOWN", "UP"), "1.0.0")
         served = np.array(list(reply.json()["probabilities"].values()), np.float32)
-        assert served.tobytes() == engine.predict(row[None])[0].tobytes()
+        assert served.tobytes() == predictor.predict(row[None])[0].tobytes()
 
 
 def test_the_named_form_is_the_same_in_any_order(connection: Connection) -> None:
@@ -260,14 +261,13 @@ def test_reload_without_a_token_refuses_what_a_proxy_forwards(server: RunningSer
 
 
 def test_any_certified_model_is_served(three_class_path: Path) -> None:
-    content, _ = read_sealed(three_class_path)
-    engine = OnnxruntimeEngine(content)
+    predictor = load_model(three_class_path, threads=1).predictor
     with running_server(three_class_path) as running, running.connection() as connection:
         for row in random_rows(20, 5, seed=7):
             reply = connection.post("/predict", {"features": dict(zip(FIVE_NAMES, row.tolist(), strict=True))}).json()
             check_prediction(reply, THREE_CLASSES, "3.2.1")
             served = np.array(list(reply["probabilities"].values()), np.float32)
-            assert served.tobytes() == engine.predict(row[None])[0].tobytes()
+            assert served.tobytes() == predictor.predict(row[None])[0].tobytes()
         info = connection.request("GET", "/model/info").json()
         assert info["features"] == [{"name": name} for name in FIVE_NAMES]
         check_problem(connection.post("/predict", {"features": [1, 2]}), 422, "features")

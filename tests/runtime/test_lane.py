@@ -1,0 +1,313 @@
+"""Both lanes answer alike: one conversation, sent to a server of each lane, compared byte for byte."""
+
+import json
+import re
+import select
+import socket
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.lane import FastLane
+from tests.runtime.conftest import random_rows
+from tests.serving import DEADLINE_SECONDS, RunningServer, running_server
+
+LIMITS = {"MAX_BODY_BYTES": "4096", "MAX_BATCH_ROWS": "50"}
+ROWS = [json.dumps({"features": row.tolist()}).encode() for row in random_rows(20, 22, seed=3)]
+_VARIES = re.compile(rb'(?<=\r\ndate: )[^\r]*|(?<="timestamp":")[^"]*', re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def lanes(forest_path: Path) -> Iterator[tuple[RunningServer, RunningServer]]:
+    """Two servers on one model, one a lane."""
+    with (
+        running_server(forest_path, LANE="fast", **LIMITS) as fast,
+        running_server(forest_path, LANE="asgi", **LIMITS) as asgi,
+    ):
+        yield fast, asgi
+
+
+def post(body: bytes, *headers: bytes, path: bytes = b"/predict", length: bool = True) -> bytes:
+    """Return the bytes of a request."""
+    lines = [b"POST %b HTTP/1.1" % path, b"Host: localhost", b"Content-Type: application/json", *headers]
+    if length:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes, *sizes: int) -> bytes:
+    """Return a body in chunks."""
+    parts, start = [], 0
+    for size in (*sizes, len(body)):
+        part = body[start : start + size]
+        start += size
+        if part:
+            parts.append(b"%x\r\n%b\r\n" % (len(part), part))
+    return b"".join(parts) + b"0\r\n\r\n"
+
+
+def replies(stream: socket.socket, count: int) -> bytes:
+    """Read a number of replies, or what comes until the server ends the connection."""
+    stream.settimeout(DEADLINE_SECONDS)
+    received, parsed = bytearray(), 0
+    while count:
+        end = received.find(b"\r\n\r\n", parsed)
+        if end >= 0:
+            head = received[parsed:end]
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            end += 4 + (int(length[1]) if length else 0)
+            if end <= len(received):
+                parsed = end
+                count -= not head.startswith(b"HTTP/1.1 100")
+                continue
+        try:
+            data = stream.recv(1 << 20)
+        except ConnectionResetError:
+            break
+        if not data:
+            break
+        received += data
+    return bytes(received)
+
+
+def converse(server: RunningServer, pieces: list[bytes], count: int) -> tuple[bytes, bool]:
+    """Send the pieces one by one; return all replies without what varies, and whether the connection goes on."""
+    with server.raw() as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            try:
+                stream.sendall(piece)
+            except OSError:  # the server has ended the connection
+                break
+        received = replies(stream, count)
+        goes_on = not select.select([stream], [], [], 0)[0] and still_answers(stream)
+    return _VARIES.sub(b"", received), goes_on
+
+
+def still_answers(stream: socket.socket) -> bool:
+    """Tell whether one more request on the connection is answered."""
+    try:
+        stream.sendall(post(ROWS[0]))
+        return b" 200 OK" in replies(stream, 1)
+    except OSError:
+        return False
+
+
+def same(lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count: int = 1) -> bytes:
+    """Check that both lanes answer a conversation alike, and return the answer."""
+    fast, asgi = (converse(server, pieces, count) for server in lanes)
+    assert fast == asgi
+    return fast[0]
+
+
+ROW = ROWS[0]
+CONVERSATIONS = {
+    "plain": ([post(ROW)], 1),
+    "one after the other": ([post(row) for row in ROWS], 20),
+    "pipelined": ([b"".join(post(row) for row in ROWS)], 20),
+    "pipelined with other routes": (
+        [post(ROW) + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + post(ROWS[1]) + post(b"{}") + post(ROWS[2])],
+        5,
+    ),
+    "pipelined behind a batch": (
+        [post(b'{"features":[' + ROW[12:-1] + b"]}", path=b"/predict/batch") + post(ROW) * 3],
+        4,
+    ),
+    "byte by byte": ([bytes([byte]) for byte in post(ROW)], 1),
+    "body apart": ([post(ROW)[: -len(ROW)], ROW], 1),
+    "chunked": ([post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(ROW, 1, 10, 100)], 1),
+    "chunked in pieces": (
+        [post(b"", b"Transfer-Encoding: chunked", length=False), chunked(ROW, 7)[:20], chunked(ROW, 7)[20:]],
+        1,
+    ),
+    "chunked and too large": (
+        [post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(ROW + b" " * 5000, 3000)],
+        1,
+    ),
+    "expect 100-continue": ([post(ROW, b"Expect: 100-continue")], 1),
+    "connection close": ([post(ROW, b"Connection: close")], 1),
+    "close, then more": ([post(ROW, b"Connection: close") + post(ROW)], 2),
+    "keep-alive": ([post(ROW, b"Connection: keep-alive")], 1),
+    "HTTP/1.0": ([post(ROW).replace(b"HTTP/1.1", b"HTTP/1.0")], 1),
+    "HTTP/1.0 keep-alive": ([post(ROW, b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")], 1),
+    "HTTP/2 preface": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 1),
+    "upgrade": ([post(ROW, b"Connection: Upgrade", b"Upgrade: websocket")], 1),
+    "header names in capitals": ([post(ROW).replace(b"Content-Type", b"CONTENT-TYPE")], 1),
+    "charset": ([post(ROW).replace(b"application/json", b"application/json; charset=utf-8")], 1),
+    "another charset": ([post(ROW).replace(b"application/json", b'application/json; charset="ascii"')], 1),
+    "no content type": ([post(ROW).replace(b"Content-Type: application/json\r\n", b"")], 1),
+    "wrong content type": ([post(ROW).replace(b"application/json", b"text/plain")], 1),
+    "two content types": ([post(ROW, b"Content-Type: text/plain")], 1),
+    "query": ([post(ROW, path=b"/predict?x=1")], 1),
+    "fragment": ([post(ROW, path=b"/predict#x")], 1),
+    "escaped path": ([post(ROW, path=b"/predic%74")], 1),
+    "trailing slash": ([post(ROW, path=b"/predict/")], 1),
+    "absolute form": ([post(ROW, path=b"http://localhost/predict")], 1),
+    "GET": ([post(ROW).replace(b"POST", b"GET")], 1),
+    "HEAD": ([b"HEAD /predict/demo HTTP/1.1\r\nHost: x\r\n\r\n"], 0),
+    "empty body": ([post(b"")], 1),
+    "no length": ([post(b"", length=False)], 1),
+    "broken JSON": ([post(ROW[:-1])], 1),
+    "NaN": ([post(b'{"features":[NaN]}')], 1),
+    "too large": ([post(ROW + b" " * 5000)], 1),
+    "two lengths": ([post(ROW, b"Content-Length: 5")], 1),
+    "length and chunked": ([post(ROW, b"Transfer-Encoding: chunked")], 1),
+    "bad chunk": ([post(b"", b"Transfer-Encoding: chunked", length=False) + b"zz\r\n"], 1),
+    "negative length": ([post(b"").replace(b"Length: 0", b"Length: -1")], 1),
+    "folded header": ([post(ROW, b"X-A: 1\r\n  2")], 1),
+    "space before the colon": ([post(ROW, b"X-A : 1")], 1),
+    "no HTTP": ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20], 1),
+    "empty lines first": ([b"\r\n\r\n" + post(ROW)], 1),
+    "many headers": ([post(ROW, *(b"X-%d: %d" % (i, i) for i in range(80)))], 1),
+}
+
+
+@pytest.mark.parametrize(("pieces", "count"), CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
+def test_both_lanes_answer_alike(lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count: int) -> None:
+    assert same(lanes, pieces, count) or not count
+
+
+def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningServer]) -> None:
+    answer = same(lanes, [b"".join(post(row) for row in ROWS)], len(ROWS))
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == len(ROWS)
+    assert answer.count(b'"prediction_label":') == len(ROWS)
+    assert b"connection: close" not in answer
+    assert b"connection: close" in same(lanes, [post(ROW, b"Connection: close")])
+    assert b"HTTP/1.1 100 Continue" in same(lanes, [post(ROW, b"Expect: 100-continue")])
+    assert b"HTTP/1.1 400 Bad Request" in same(lanes, [b"rubbish\r\n\r\n"])
+
+
+def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(lanes: tuple[RunningServer, RunningServer]) -> None:
+    answers = []
+    for server in lanes:
+        with server.raw() as stream:
+            stream.sendall(post(b"").replace(b"Length: 0", b"Length: 99999999"))
+            answers.append(_VARIES.sub(b"", replies(stream, 1)))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_no_http_costs_no_answer_before_it(lanes: tuple[RunningServer, RunningServer]) -> None:
+    answer, goes_on = converse(lanes[0], [post(ROW) * 3 + b"\x00\x01\x02 rubbish\r\n\r\n"], 4)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"] * 3 + [b"400"]
+    assert not goes_on
+
+
+requests = st.sampled_from(
+    [
+        *(post(row) for row in ROWS[:4]),
+        post(b'{"features":[1]}'),
+        post(ROW, b"Expect: 100-continue"),
+        post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(ROW, 50),
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+        post(b'{"features":[' + ROW[12:-1] + b"]}", path=b"/predict/batch"),
+    ]
+)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(requests, min_size=1, max_size=6), st.lists(st.integers(0, 2000), max_size=6))
+def test_any_mixture_cut_anywhere_is_answered_alike(
+    lanes: tuple[RunningServer, RunningServer], mixture: list[bytes], cuts: list[int]
+) -> None:
+    whole = b"".join(mixture)
+    edges = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
+    pieces = [whole[start:end] for start, end in pairwise(edges)]
+    assert same(lanes, pieces, len(mixture)).count(b"HTTP/1.1 ") >= len(mixture)
+
+
+def test_replies_keep_the_order_of_requests(lanes: tuple[RunningServer, RunningServer]) -> None:
+    fast, _ = lanes
+    expected = [fast.request("POST", "/predict", row).json()["probabilities"] for row in ROWS]
+    with fast.raw() as stream:
+        stream.sendall(b"".join(post(row) for row in ROWS))
+        answered = replies(stream, len(ROWS))
+    found = [json.loads(body)["probabilities"] for body in re.findall(rb'\{"prediction".*?\}\}?(?:,[^}]*)\}', answered)]
+    assert found == expected
+
+
+def test_an_idle_connection_is_closed_and_a_used_one_is_not(forest_path: Path) -> None:
+    with running_server(forest_path, KEEP_ALIVE_SECONDS="1") as server, server.raw() as idle, server.raw() as used:
+        idle.settimeout(DEADLINE_SECONDS)
+        used.sendall(post(ROW))
+        replies(used, 1)
+        begun = time.monotonic()
+        readable: list[socket.socket] = []
+        while idle not in readable:  # use one connection for as long as the other one lasts
+            assert time.monotonic() - begun < DEADLINE_SECONDS
+            used.sendall(post(ROW))
+            assert b" 200 OK" in replies(used, 1)
+            readable = select.select([idle], [], [], 0.01)[0]
+        assert idle.recv(1) == b""
+
+
+def test_a_client_that_reads_nothing_is_not_read_from(lanes: tuple[RunningServer, RunningServer]) -> None:
+    fast, _ = lanes
+    burst = b"".join(post(row) for row in ROWS)
+    with fast.raw() as stream:
+        stream.setblocking(False)
+        sent = 0
+        while select.select([], [stream], [], 2.0)[1]:  # until the buffers of both sides are full
+            sent += stream.send(burst[sent % len(burst) :])
+            assert sent < 2**30, "the server reads on, whatever piles up"
+        assert fast.request("POST", "/predict", ROWS[0]).status == 200
+        asked = sent // len(burst) * len(ROWS)
+        stream.setblocking(True)
+        assert replies(stream, asked).count(b"HTTP/1.1 200 OK") >= asked
+
+
+def test_a_stop_loses_no_request_that_has_begun(forest_path: Path) -> None:
+    with running_server(forest_path) as server, server.raw() as stream:
+        whole = post(ROW)
+        stream.sendall(whole[:-10])
+        server.request("GET", "/health/live")  # the first part has been read when this is answered
+        server.process.terminate()
+        server.wait_for_line("Shutting down|Waiting for connections")
+        stream.sendall(whole[-10:])
+        answer = replies(stream, 1)
+        assert b" 200 OK" in answer
+        assert b"connection: close" in answer
+
+
+def test_the_access_log_is_the_same(forest_path: Path) -> None:
+    lines = []
+    for lane in ("fast", "asgi"):
+        with running_server(forest_path, LANE=lane, ACCESS_LOG="1") as server:
+            assert server.request("POST", "/predict", ROWS[0]).status == 200
+            lines.append(server.wait_for_line(r'uvicorn.access: 127.0.0.1:\d+ - ("POST /predict HTTP/1.1" 200)')[1])
+    assert lines[0] == lines[1]
+
+
+def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> None:
+    def counts(server: RunningServer) -> dict[str, float]:
+        text = server.request("GET", "/metrics").body.decode()
+        found = re.findall(
+            r"^((?:http_requests|predictions)_total\{.*\}|http_\w+_count\{.*\}) (\S+)$", text, re.MULTILINE
+        )
+        return {name: float(value) for name, value in found if "/predict" in name or "predictions" in name}
+
+    before = [counts(server) for server in lanes]
+    same(lanes, [post(row) for row in ROWS] + [post(b"{}")], len(ROWS) + 1)
+    fast, asgi = (
+        {name: value - old.get(name, 0) for name, value in counts(server).items() if value != old.get(name, 0)}
+        for server, old in zip(lanes, before, strict=True)
+    )
+    assert fast == asgi
+    assert sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 1
+    assert 'http_requests_total{method="POST",route="/predict",status="422"}' in fast
+
+
+def test_uvicorn_is_as_the_lane_expects() -> None:
+    assert issubclass(FastLane, HttpToolsProtocol)
+    for name in ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "shutdown"):
+        assert getattr(FastLane, name) is not getattr(HttpToolsProtocol, name)
+    for name in ("send_400_response", "resume_writing", "connection_made", "connection_lost", "on_url", "on_header"):
+        assert callable(getattr(HttpToolsProtocol, name))
+    assert uvicorn.__version__.startswith("0.54."), "read uvicorn's changes, then allow the release in pyproject.toml"
