@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from runtime.batches import Batch, BatchBody
 from runtime.bodies import JSON, media_type, stream_body
 from runtime.model import Model
 from runtime.problems import Problem
-from runtime.worker import Worker, get_worker
+from runtime.worker import get_worker
 
 NPY = "application/x-npy"
 RAW = "application/octet-stream"
@@ -24,7 +25,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 BODY_TYPES = (JSON, NPY, RAW, ARROW)
 REPLY_TYPES = (JSON, NPY, ARROW)
 
-_TURN_BYTES = 1 << 18
+_TURN_BYTES = 1 << 20
 """Bytes of rows that are worth a turn while the rest of a body still arrives."""
 
 _HAS_ARROW = find_spec("pyarrow") is not None
@@ -34,29 +35,29 @@ _HINT = "; the server lacks pyarrow, which tickline[arrow] installs"
 async def batch(request: Request) -> Response:
     """Predict many rows."""
     worker = get_worker(request)
-    model, limits = worker.model, worker.settings
-    kind = _body_type(request)
-    reply_type, columns = _reply_type(request)
-    on_error = _choice(request, "on_error", ("entry", "fail"))
-    reply = _reply(reply_type, columns, model)
-    fail = on_error == "fail" or not reply.marks_errors
-    work = Batch(model.predictor, body := _body(kind, model, limits.max_batch_rows), reply, fail, limits.max_batch_rows)
-    async for piece in stream_body(request, limits.max_body_bytes):
+    fail = _choice(request, "on_error", ("entry", "fail")) == "fail"
+    kind, (answer, columns) = choose_body(request), choose_reply(request)
+    start = partial(_start, worker.model, kind, answer, columns, fail, worker.settings.max_batch_rows)
+    # The first Arrow stream loads its library, which the event loop must not wait for.
+    body, work = await worker.run_batch(start) if ARROW in (kind, answer) else start()
+    async for piece in stream_body(request, worker.settings.max_body_bytes):
         body.feed(piece)
         if body.waiting >= _TURN_BYTES:
-            await _advance(worker, work)
+            while await worker.run_batch(work.advance):  # turn by turn, so that other batches have theirs
+                pass
     body.close()
-    await _advance(worker, work)
-    pieces = await worker.run_batch(work.finish)
+    while (pieces := await worker.run_batch(work.conclude)) is None:
+        if await request.is_disconnected():
+            raise Problem(400, "the client left before the reply")
     for label, count in enumerate(work.labels.tolist()):
         worker.metrics.predicted(label, count)
-    return PiecewiseResponse(pieces, reply_type)
+    return PiecewiseResponse(pieces, answer)
 
 
-async def _advance(worker: Worker, work: Batch) -> None:
-    """Do what can be done now, turn by turn, so that other batches have theirs."""
-    while await worker.run_batch(work.advance):
-        pass
+def _start(model: Model, kind: str, answer: str, columns: bool, fail: bool, max_rows: int) -> tuple[BatchBody, Batch]:
+    """Return a body that waits for its pieces, and the work on it."""
+    body, reply = _body(kind, model, max_rows), _reply(answer, columns, model)
+    return body, Batch(model.predictor, body, reply, fail or not reply.marks_errors, max_rows)
 
 
 def _body(kind: str, model: Model, max_rows: int) -> BatchBody:
@@ -82,7 +83,7 @@ def _reply(kind: str, columns: bool, model: Model) -> BatchReply:
     return (JsonColumns if columns else JsonRows)(model.card, model.replies)
 
 
-def _body_type(request: Request) -> str:
+def choose_body(request: Request) -> str:
     """Return the media type of the body; raises Problem."""
     kind = media_type(request, BODY_TYPES)
     if kind == ARROW and not _HAS_ARROW:
@@ -91,7 +92,7 @@ def _body_type(request: Request) -> str:
     return kind
 
 
-def _reply_type(request: Request) -> tuple[str, bool]:
+def choose_reply(request: Request) -> tuple[str, bool]:
     """Return the media type that the client likes best, and whether JSON comes in columns; raises Problem."""
     columns = _choice(request, "layout", ("rows", "columns")) == "columns"
     accept = request.headers.get("accept", "*/*")

@@ -78,6 +78,8 @@ class JsonRows:
         self._pieces = np.frombuffer(b"".join(pieces), np.uint8)
         self._ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
         self._longest = len(self._pieces) + _LONGEST_NUMBER * (len(labels) + 1)
+        self._out = np.empty(0, np.uint8)
+        self._state = np.zeros(STATE_WORDS, np.int64)
         self._replies = replies
         self._codec = codec
         self._text = [b'{"predictions":[']
@@ -93,8 +95,8 @@ class JsonRows:
     def _write(self, probabilities: Probabilities) -> None:
         """Write good rows: by the kernel, and those by NumPy that it leaves."""
         count, classes = probabilities.shape
-        out = np.empty(count * self._longest if self._codec else 0, np.uint8)
-        state = np.zeros(STATE_WORDS, np.int64)
+        if self._codec and len(self._out) < count * self._longest:
+            self._out = np.empty(count * self._longest, np.uint8)
         row = 0
         while row < count:
             if self._codec:
@@ -105,11 +107,11 @@ class JsonRows:
                     classes,
                     self._pieces.ctypes.data,
                     self._ends.ctypes.data,
-                    out.ctypes.data,
-                    state.ctypes.data,
+                    self._out.ctypes.data,
+                    self._state.ctypes.data,
                 )
-                self._text.append(out[:written].tobytes())
-                row = int(state[POSITION])
+                self._text.append(self._out[:written].tobytes())
+                row = int(self._state[POSITION])
             if row < count:
                 self._text.append(self._row(probabilities[row]))
                 row += 1

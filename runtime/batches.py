@@ -62,7 +62,7 @@ class Batch:
         """Rows of each class that have been predicted."""
 
     def advance(self) -> bool:
-        """Predict rows that have come, for one turn; return whether there may be more of them.
+        """Predict rows that have come, for one turn; return whether more of them wait.
 
         Raises
         ------
@@ -101,14 +101,16 @@ class Batch:
         self.labels += np.bincount(labels.argmax(axis=1), minlength=len(self.labels))
         self._reply.add(probabilities, bad)
 
-    def finish(self) -> list[bytes]:
-        """Return the whole reply, piece by piece.
+    def conclude(self) -> list[bytes] | None:
+        """Go on with a body that is complete, for one turn; return the whole reply, piece by piece, if all is done.
 
         Raises
         ------
         Problem
-            422 where there was no row, or none that could be predicted.
+            As `advance`; also 422 where there was no row, or none that could be predicted.
         """
+        if self.advance():
+            return None
         if not self._count:
             raise Problem(422, "expected at least 1 row, got 0", field="features")
         if self._first_problem and self._errors == self._count:
