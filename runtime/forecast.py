@@ -1,7 +1,6 @@
 """From series of bars to replies: features by features_fast, probabilities by the served model.
 
-Every row is predicted alone, also where many are asked for at once: a reply for one bar has the same bits whatever was
-asked for beside it.
+A reply for one bar has the same bits whatever was asked for beside it.
 """
 
 import re
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from features_fast import WARM_UP, BarError, compute, compute_last
 from runtime.bars import Series, decode_bars
 from runtime.model import Model
+from runtime.predictor import Predictor
 from runtime.problems import Problem
 
 TICKER = "1 to 32 letters, digits and any of . _ ^ = : -, beginning with a letter, a digit or ^"
@@ -173,14 +173,21 @@ def _predict(model: Model, series: Series, every_bar: bool) -> tuple[Counter[int
         raise series.explain(error) from None
     counts: Counter[int] = Counter()
     texts = []
-    for index, row in enumerate(rows, newest + 1 - len(rows)):
-        label, text = model.replies.prediction(model.predictor.predict(row[None])[0])
+    for index, probabilities in enumerate(_probabilities(model.predictor, rows), newest + 1 - len(rows)):
+        label, text = model.replies.prediction(probabilities)
         counts[label] += 1
         texts.append((text, bar_member(index, series.date(index))))
     if not every_bar:
         return counts, *texts[0]
     predictions = ",".join(f"{text}{bar}}}" for text, bar in texts)
     return counts, f'{{"predictions":[{predictions}],"count":{len(texts)}', ""
+
+
+def _probabilities(predictor: Predictor, rows: Row) -> NDArray[np.float32]:
+    """Return the probabilities of rows, each with the bits that it has alone."""
+    company = len(rows) if predictor.steady else 1
+    features = rows.astype(np.float32, copy=False)
+    return np.concatenate([predictor.predict(features[i : i + company]) for i in range(0, len(rows), company)])
 
 
 def _check_total(what: str, received: int, allowed: int, field: str) -> None:

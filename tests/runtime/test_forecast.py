@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from features_fast import WARM_UP, compute
+from export import export_classifier
+from features_fast import FEATURE_NAMES, WARM_UP, compute, specification_hash
 from runtime.bars import Series, decode_body
 from runtime.forecast import answer_newest, answer_series, answer_symbol, answer_tickers, check_ticker
 from runtime.model import Model, load_model
@@ -17,8 +21,33 @@ from tests.bars import arrays, columns, rows
 
 
 @pytest.fixture(scope="module")
-def model(forest_path: Path) -> Model:
-    return load_model(forest_path, threads=1)
+def logistic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A logistic model, of which onnxruntime may compute one row by another kernel than several."""
+    path = tmp_path_factory.mktemp("logistic") / "model.onnx"
+    training = compute(*arrays(0, 600))[WARM_UP:]
+    target = (training[:, 13] > 0).astype(np.int64)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(training, target)
+    export_classifier(
+        pipeline,
+        path,
+        rows=training,
+        test_rows=training,
+        name="logistic",
+        version="1.0.0",
+        feature_names=FEATURE_NAMES,
+        labels=("DOWN", "UP"),
+        feature_specification=specification_hash(),
+    )
+    return path
+
+
+@pytest.fixture(scope="module", params=["forest", "logistic", "row by row"])
+def model(request: pytest.FixtureRequest, forest_path: Path, logistic_path: Path) -> Model:
+    """A forest, a logistic model, and one whose rows must never be put together."""
+    loaded = load_model(logistic_path if request.param == "logistic" else forest_path, threads=1)
+    if request.param == "row by row":
+        loaded.predictor.steady = False
+    return loaded
 
 
 def decoded(document: Any) -> Any:
