@@ -5,13 +5,17 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/serve.txt requirements/build.txt requirements/
-RUN python -m venv --without-pip /opt/tickline \
+# The compiler is the base image's own release, used in this stage and left behind.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
+    && python -m venv --without-pip /opt/tickline \
     && pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt \
     && pip install --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md tickline.py ./
 COPY features_fast features_fast
 COPY runtime runtime
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN python -m features_fast.build && python -m runtime.build \
+    && pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/tickline/bin/python install --no-deps dist/*.whl
 
 FROM ${PYTHON_IMAGE}

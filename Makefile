@@ -8,7 +8,7 @@ MODEL := models/model.onnx
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-venv: .venv/installed ## make .venv with the locked development environment
+venv: .venv/kernels ## make .venv with the locked development environment
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -16,15 +16,21 @@ venv: .venv/installed ## make .venv with the locked development environment
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(MODEL): | .venv/installed
+# Without a C compiler the kernels are compiled just in time, which costs some seconds at every start.
+.venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/*codec.py runtime/build.py)
+	@if command -v cc >/dev/null; then $(BIN)/python -m features_fast.build && $(BIN)/python -m runtime.build; \
+	else echo "no C compiler (cc): the kernels will be compiled just in time"; fi
+	@touch $@
+
+$(MODEL): | .venv/kernels
 	$(BIN)/tickline train --source sp500
 	$(BIN)/tickline export
 	$(BIN)/tickline verify $(MODEL)
 
-serve: .venv/installed $(MODEL) ## train, export and verify a model where there is none, then serve it on port 5000
+serve: .venv/kernels $(MODEL) ## train, export and verify a model where there is none, then serve it on port 5000
 	$(BIN)/tickline serve
 
-lint: .venv/installed ## check style and types
+lint: .venv/kernels ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -32,14 +38,14 @@ lint: .venv/installed ## check style and types
 test: lint ## lint, and run all tests that need no system package
 	$(BIN)/pytest
 
-test-system: .venv/installed ## run the tests that need Docker; installs it on Debian where it is missing
+test-system: .venv/kernels ## run the tests that need Docker; installs it on Debian where it is missing
 	tests/system/install
 	$(BIN)/pytest -m system
 
-bench: .venv/installed ## run all benchmarks
+bench: .venv/kernels ## run all benchmarks
 	$(BIN)/pytest bench --benchmark-only
 
-bench-smoke: .venv/installed ## run every benchmark for a moment, to see that each one works
+bench-smoke: .venv/kernels ## run every benchmark for a moment, to see that each one works
 	$(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.05 --benchmark-min-rounds=3 --benchmark-warmup=off
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

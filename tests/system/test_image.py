@@ -104,6 +104,13 @@ def test_it_holds_nothing_that_trains(image: str) -> None:
     assert json.loads(docker("run", "--rm", "--entrypoint", "python", image, "-c", code)) == []
 
 
+def test_its_kernels_were_built_ahead_of_time(image: str) -> None:
+    code = "import features_fast, runtime.codec; print(features_fast.backend(), runtime.codec.BACKEND, sep=chr(10))"
+    features, codec = docker("run", "--rm", "--entrypoint", "python", image, "-c", code).splitlines()
+    assert features.startswith("ahead of time")
+    assert codec.startswith("ahead of time")
+
+
 def test_a_missing_model_is_one_clear_line(image: str) -> None:
     done = subprocess.run(["docker", "run", "--rm", image], capture_output=True, text=True, check=False)
     assert done.returncode == 1
