@@ -13,6 +13,7 @@ from features_fast.errors import TicklineError
 from runtime import bars_endpoints, endpoints, inference_endpoints
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.settings import Settings
+from runtime.stages import STARTED
 from runtime.worker import Worker
 
 logger = logging.getLogger("tickline")
@@ -69,6 +70,7 @@ class Application:
         logger.info(
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
         )
+        worker.self_check.log(logger)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         if grpc_server:
@@ -79,7 +81,7 @@ class Application:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request and count it."""
         metrics = self.worker.metrics
-        started = time.perf_counter_ns()
+        scope[STARTED] = started = time.perf_counter_ns()
         status = 500
 
         async def watch(message: Message) -> None:

@@ -13,6 +13,7 @@ from runtime.bodies import JSON, media_type, read_body
 from runtime.forecast import answer_newest, answer_series, answer_symbol, answer_tickers, check_ticker
 from runtime.offer import offer_bars
 from runtime.problems import Problem
+from runtime.stages import STARTED, Stopwatch
 from runtime.symbols import Symbol, seed
 from runtime.worker import Worker, get_worker
 
@@ -35,9 +36,12 @@ async def predict_bars(request: Request) -> Response:
     asked = decode_body(body) if short else await worker.run_batch(partial(decode_body, body))
     model = worker.model
     if short and not every_bar and isinstance(asked, Series):
-        label, content = answer_newest(model, asked)
+        watch = Stopwatch(request.scope[STARTED])
+        watch.lap("parse")
+        label, content = answer_newest(model, asked, watch.lap)
         worker.metrics.predicted(label)
-        return _reply(content)
+        worker.metrics.timed(watch.durations)
+        return watch.stamp(request, _reply(content))
     max_bars = worker.settings.max_batch_rows
     answer = (
         partial(answer_series, model, asked, every_bar, max_bars)

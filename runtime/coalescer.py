@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from runtime.problems import Problem
+from runtime.stages import STAGES
 
 if TYPE_CHECKING:
     from runtime.worker import Worker
+
+_PARSE, _WAIT, _INFER, _ENCODE = map(STAGES.index, ("parse", "wait", "infer", "encode"))
 
 logger = logging.getLogger("tickline")
 
@@ -51,7 +54,7 @@ class Coalescer:
         self._loop = loop
         self._rows = np.zeros((LIMIT, len(worker.model.card.feature_names)), np.float32)
         self._places = [row.data.cast("B") for row in self._rows]
-        self._waiting: list[tuple[Caller, int, bool]] = []
+        self._waiting: list[tuple[Caller, int, int, bool]] = []
         self._limit = 1
 
     def ask(self, body: bytes, caller: Caller, started: int, keep_alive: bool) -> None:
@@ -76,7 +79,7 @@ class Coalescer:
         waiting = self._waiting
         count = len(waiting)
         self._worker.model.decode_row(body, self._places[count])
-        waiting.append((caller, started, keep_alive))
+        waiting.append((caller, started, perf_counter_ns(), keep_alive))
         if count + 1 >= self._limit:
             self.flush()
         elif not count:
@@ -90,21 +93,42 @@ class Coalescer:
         model = self._worker.model
         self._limit = LIMIT if model.predictor.steady else 1
         replies: list[tuple[int, bytes] | Problem]
+        begun = inferred = perf_counter_ns()
         try:
-            replies = model.answer_rows(self._rows[: len(waiting)])
+            probabilities = model.predict_rows(self._rows[: len(waiting)])
+            inferred = perf_counter_ns()
+            replies = model.replies.rows(probabilities)
         except Exception:
             logger.exception("a prediction failed")
             problem = Problem(500, "an unexpected error; the server's log has the details")
             replies = [problem] * len(waiting)
-        for (caller, _, keep_alive), reply in zip(waiting, replies, strict=True):
+        for (caller, _, _, keep_alive), reply in zip(waiting, replies, strict=True):
             if isinstance(reply, Problem):
                 caller.refuse(reply, keep_alive)
             else:
                 caller.answer(reply[1], keep_alive)
+        self._count(waiting, replies, begun, inferred)
+
+    def _count(
+        self,
+        waiting: list[tuple[Caller, int, int, bool]],
+        replies: list[tuple[int, bytes] | Problem],
+        begun: int,
+        inferred: int,
+    ) -> None:
+        """Count requests one by one, and stages by their mean over the rows of this turn."""
         now = perf_counter_ns()
         metrics = self._worker.metrics
-        for (_, started, _), reply in zip(waiting, replies, strict=True):
+        parse = wait = 0
+        for (_, started, parsed, _), reply in zip(waiting, replies, strict=True):
+            parse += parsed - started
+            wait += begun - parsed
             if isinstance(reply, Problem):
                 metrics.refused_row(reply.status, now - started)
             else:
                 metrics.predicted_row(reply[0], now - started)
+        count = len(waiting)
+        metrics.staged(_PARSE, parse // count, count)
+        metrics.staged(_WAIT, wait // count, count)
+        metrics.staged(_INFER, (inferred - begun) // count, count)
+        metrics.staged(_ENCODE, (now - inferred) // count, count)

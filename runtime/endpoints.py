@@ -16,6 +16,7 @@ from runtime.bodies import JSON, media_type, read_body
 from runtime.home import describe_service, render_home
 from runtime.offer import offer_bars
 from runtime.problems import Problem
+from runtime.stages import STARTED, Stopwatch
 from runtime.worker import get_worker
 
 
@@ -53,11 +54,13 @@ async def ready(request: Request) -> Response:
 
 async def model_info(request: Request) -> Response:
     """Describe the served model, its certificate and its features."""
-    model = get_worker(request).model
+    worker = get_worker(request)
+    model = worker.model
     card = model.card
     ours = card.feature_specification == specification_hash()
     features: Any = FEATURES if ours else [{"name": name} for name in card.feature_names]
-    return _json({**model.predictor.describe(), "features": features, "bars": offer_bars(card.feature_specification)})
+    bars = offer_bars(card.feature_specification)
+    return _json({**model.predictor.describe(), "features": features, "bars": bars, "self_check": worker.self_check})
 
 
 async def predict(request: Request) -> Response:
@@ -65,9 +68,11 @@ async def predict(request: Request) -> Response:
     worker = get_worker(request)
     media_type(request, (JSON,))
     body = await read_body(request, worker.settings.max_body_bytes)
-    label, reply = worker.model.answer_row(body)
+    watch = Stopwatch(request.scope[STARTED])
+    label, reply = worker.model.answer_row(body, watch.lap)
     worker.metrics.predicted(label)
-    return _reply(reply)
+    worker.metrics.timed(watch.durations)
+    return watch.stamp(request, _reply(reply))
 
 
 async def demo(request: Request) -> Response:

@@ -17,11 +17,13 @@ from runtime.bars import Series, decode_bars
 from runtime.model import Model
 from runtime.predictor import Predictor
 from runtime.problems import Problem
+from runtime.stages import untimed
 
+TICKER_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9._^=:-]{0,31}$"
 TICKER = "1 to 32 letters, digits and any of . _ ^ = : -, beginning with a letter, a digit or ^"
 
 _NO_PREDICTION = '{"prediction":null,"prediction_label":null,"probability":null,"probabilities":null'
-_TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9._^=:-]{0,31}")
+_TICKER = re.compile(TICKER_PATTERN)
 
 Row = NDArray[np.float32] | NDArray[np.float64]
 T = TypeVar("T")
@@ -53,10 +55,12 @@ def check_length(series: Series) -> None:
         )
 
 
-def predict_newest(model: Model, row: Row) -> tuple[int, str]:
+def predict_newest(model: Model, row: Row, lap: Callable[[str], None] = untimed) -> tuple[int, str]:
     """Return class and opened reply of one row by the model's one buffer: on the event loop alone."""
     model.predictor.row[:] = row.data.cast("B")
-    return model.replies.prediction(model.predictor.predict_row())
+    probabilities = model.predictor.predict_row()
+    lap("infer")
+    return model.replies.prediction(probabilities)
 
 
 def bar_member(index: int, date: str | None) -> str:
@@ -65,8 +69,8 @@ def bar_member(index: int, date: str | None) -> str:
     return f',"bar":{{"index":{index}{named}}}'
 
 
-def answer_newest(model: Model, series: Series) -> tuple[int, bytes]:
-    """Return class and reply for the newest bar of a series that is short; on the event loop.
+def answer_newest(model: Model, series: Series, lap: Callable[[str], None] = untimed) -> tuple[int, bytes]:
+    """Return class and reply for the newest bar of a short series, and tell each stage's end; on the event loop.
 
     Raises
     ------
@@ -78,9 +82,12 @@ def answer_newest(model: Model, series: Series) -> tuple[int, bytes]:
         row = compute_last(*series.fields)
     except BarError as error:
         raise series.explain(error) from None
-    label, text = predict_newest(model, row)
+    lap("features")
+    label, text = predict_newest(model, row, lap)
     newest = len(series) - 1
-    return label, model.replies.close(text, bar_member(newest, series.date(newest)).encode())
+    reply = model.replies.close(text, bar_member(newest, series.date(newest)).encode())
+    lap("encode")
+    return label, reply
 
 
 def answer_symbol(model: Model, bars: int, date: str | None, row: Row | None) -> tuple[int | None, bytes]:

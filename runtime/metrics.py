@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from runtime.board import PID, SERVING, SLOT_HEADER_WORDS, Board
+from runtime.stages import STAGES
 
 ROUTES = (
     "/",
@@ -33,6 +34,7 @@ ROUTES = (
     "/symbols/{ticker}/bars",
     "/reload",
     "/metrics",
+    "/openapi.json",
     "/v2",
     "/v2/",
     "/v2/health/live",
@@ -62,6 +64,8 @@ BUCKETS = tuple(
 )
 """Upper bounds of the latency histogram, in nanoseconds: 25 us to 10 s."""
 
+_FIRST_STAGE_BUCKET = 8  # what takes less than 256 ns need not be told apart
+
 RELOAD_RESULTS = ("success", "failure")
 
 _ROUTE_INDEX = {route: index for index, route in enumerate(ROUTES)}
@@ -84,7 +88,10 @@ _SYMBOLS_EVICTED = _SYMBOLS_HELD + 1
 _FAST = _SYMBOLS_EVICTED + 1  # per class a histogram of the requests that the fast lane answered
 _FAST_STRIDE = len(BUCKETS) + 1
 _FAST_SUM = _FAST + LABELS * _FAST_STRIDE
-_END = _FAST_SUM + 1
+_STAGES = _FAST_SUM + 1  # per stage a histogram by powers of two, and the sum
+_STAGE_BUCKETS = 35  # up to 2**34 ns, 17 s
+_STAGE_STRIDE = _STAGE_BUCKETS + 1
+_END = _STAGES + len(STAGES) * _STAGE_STRIDE
 
 _PREDICT = _ROUTE_INDEX["/predict"]
 _PREDICT_OK = _REQUESTS + _PREDICT * _ROUTE_STRIDE + _METHOD_INDEX["POST"] * _METHOD_STRIDE + _STATUS_INDEX[200]
@@ -133,6 +140,17 @@ class Metrics:
         slot[_FAST + min(label, LABELS - 1) * _FAST_STRIDE + bisect_left(BUCKETS, nanoseconds)] += 1
         slot[_FAST_SUM] += nanoseconds
 
+    def staged(self, stage: int, nanoseconds: int, count: int = 1) -> None:
+        """Count a stage of predictions: its index in `STAGES` and the time that each of `count` predictions took."""
+        slot, base = self._slot, _STAGES + stage * _STAGE_STRIDE
+        slot[base + min(nanoseconds.bit_length(), _STAGE_BUCKETS - 1)] += count
+        slot[base + _STAGE_BUCKETS] += nanoseconds * count
+
+    def timed(self, durations: Mapping[str, int]) -> None:
+        """Count all stages of one prediction, in nanoseconds."""
+        for stage, nanoseconds in durations.items():
+            self.staged(STAGES.index(stage), nanoseconds)
+
     def refused_row(self, status: int, nanoseconds: int) -> None:
         """Count a request on the fast lane that got a problem."""
         self.begin()
@@ -179,6 +197,7 @@ class BoardCollector(Collector):
         words = np.concatenate([np.zeros(SLOT_HEADER_WORDS, np.uint64), self._board.counts()])
         _unfold(words)
         yield from _request_families(words)
+        yield _stage_family(words)
         predictions = CounterMetricFamily("predictions_total", "Predictions by class.", labels=["label"])
         for index, label in enumerate(self._labels[:LABELS]):
             predictions.add_metric([label], int(words[_PREDICTIONS + index]))
@@ -234,6 +253,19 @@ def _request_families(words: NDArray[np.uint64]) -> Iterable[Metric]:
             cumulative = np.cumsum(histogram[:-1]).tolist()
             durations.add_metric([name], list(zip(bounds, cumulative, strict=True)), sum_value=int(histogram[-1]) / 1e9)
     yield durations
+
+
+def _stage_family(words: NDArray[np.uint64]) -> Metric:
+    """Return the histograms of the stages of a prediction, whose bounds are powers of two of a nanosecond."""
+    family = HistogramMetricFamily("prediction_stage_seconds", "Time of a prediction by stage.", labels=["stage"])
+    histograms = words[_STAGES:_END].reshape(len(STAGES), _STAGE_STRIDE)
+    bounds = [str(2**exponent / 1e9) for exponent in range(_STAGE_BUCKETS - 1)] + ["+Inf"]
+    for stage, histogram in zip(STAGES, histograms, strict=True):
+        if histogram.any():
+            cumulative = np.cumsum(histogram[:-1]).tolist()
+            buckets = list(zip(bounds, cumulative, strict=True))[_FIRST_STAGE_BUCKET:]
+            family.add_metric([stage], buckets, sum_value=int(histogram[-1]) / 1e9)
+    return family
 
 
 def _process_families(live: Mapping[int, memoryview]) -> Iterable[Metric]:

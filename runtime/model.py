@@ -1,5 +1,6 @@
 """A model as the server answers with it: JSON in, JSON out, and no HTTP."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from numpy.typing import NDArray
 from runtime.artifact import naming, read
 from runtime.decoding import RowDecoder
 from runtime.predictor import Predictor
-from runtime.problems import Problem
 from runtime.replies import ReplyWriter
+from runtime.stages import untimed
 
 
 class Model:
@@ -33,17 +34,22 @@ class Model:
         """Decode the body of a single prediction into the bytes of a float32 row; raises Problem."""
         self.decoder.decode_one(body, row)
 
-    def answer_rows(self, rows: NDArray[np.float32]) -> list[tuple[int, bytes] | Problem]:
-        """Return class and reply for each of a few rows, float32 (rows, features), or why there is none."""
+    def predict_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, float32 (n, classes), of a few rows, float32 (n, features)."""
         if len(rows) == 1:
             self.predictor.row[:] = rows[0].data.cast("B")
-            return self.replies.rows(self.predictor.predict_row()[None])
-        return self.replies.rows(self.predictor.engine.predict(rows))
+            return self.predictor.predict_row()[None]
+        return self.predictor.engine.predict(rows)
 
-    def answer_row(self, body: bytes) -> tuple[int, bytes]:
-        """Return class and reply for the body of a single prediction; raises Problem."""
+    def answer_row(self, body: bytes, lap: Callable[[str], None] = untimed) -> tuple[int, bytes]:
+        """Return class and reply for the body of a single prediction, and tell each stage's end; raises Problem."""
         self.decode_row(body, self.predictor.row)
-        return self.replies.one(self.predictor.predict_row())
+        lap("parse")
+        probabilities = self.predictor.predict_row()
+        lap("infer")
+        answer = self.replies.one(probabilities)
+        lap("encode")
+        return answer
 
     def answer_example(self) -> tuple[int, bytes]:
         """Return class and reply for the first golden row of the model file."""

@@ -16,6 +16,7 @@ from runtime.coalescer import Coalescer
 from runtime.metrics import WORDS, BoardCollector, Metrics, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
+from runtime.selfcheck import check
 from runtime.settings import Settings
 from runtime.symbols import Symbols
 
@@ -40,6 +41,7 @@ class Worker:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
+        self.self_check = check(settings)
         self.board = Board(folder, WORDS)
         slot = self.board.claim()
         self.metrics = Metrics(slot)

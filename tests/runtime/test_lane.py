@@ -151,7 +151,6 @@ CONVERSATIONS = {
     "trailing slash": ([post(ROW, path=b"/predict/")], 1),
     "absolute form": ([post(ROW, path=b"http://localhost/predict")], 1),
     "GET": ([post(ROW).replace(b"POST", b"GET")], 1),
-    "HEAD": ([b"HEAD /predict/demo HTTP/1.1\r\nHost: x\r\n\r\n"], 0),
     "empty body": ([post(b"")], 1),
     "no length": ([post(b"", length=False)], 1),
     "broken JSON": ([post(ROW[:-1])], 1),
@@ -171,7 +170,7 @@ CONVERSATIONS = {
 
 @pytest.mark.parametrize(("pieces", "count"), CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_both_lanes_answer_alike(lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count: int) -> None:
-    assert same(lanes, pieces, count) or not count
+    assert same(lanes, pieces, count)
 
 
 def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningServer]) -> None:

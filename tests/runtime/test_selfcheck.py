@@ -1,0 +1,55 @@
+"""The self-check reads the machine as it is, and warns where settings and machine do not fit."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.selfcheck import check, read_cpu_quota
+from runtime.settings import read_settings
+from tests.serving import RunningServer
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 0.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_both_versions_of_control_groups(
+    files: dict[str, str], quota: float | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert read_cpu_quota(tmp_path) == quota
+
+
+def test_too_many_threads_are_a_warning_that_names_the_settings(tmp_path: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for workers, expected in ((1, False), (cores, False), (cores + 1, True)):
+        settings = read_settings(argparse.Namespace(), {"WORKERS": str(workers)})
+        found = any(
+            warning.startswith(f"WORKERS {workers} x ENGINE_THREADS 1")
+            for warning in check(settings, tmp_path).warnings
+        )
+        assert found is expected
+
+
+def test_a_small_quota_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("50000 100000")
+    found = check(read_settings(argparse.Namespace(), {"WORKERS": "1"}), tmp_path)
+    assert found.cpu_quota == 0.5
+    assert any("quota of 0.5" in warning for warning in found.warnings)
+
+
+def test_model_info_and_the_log_show_it(server: RunningServer) -> None:
+    shown = server.request("GET", "/model/info").json()["self_check"]
+    assert shown["cores"] == len(os.sched_getaffinity(0))
+    assert (shown["workers"], shown["engine_threads"], shown["lane"]) == (1, 1, "fast")
+    assert server.wait_for_line(rf"{shown['cores']} cores, quota .*, lane fast")
