@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import lt
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,42 +30,72 @@ _ROWS = ("an object", *(f"a list of {width} values" for width in _LISTED))
 _FAULT = re.compile(r"bar (?P<index>\d+): (?P<field>\w+) (?P<fault>must .*)")
 
 
-class _Bar(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    date: str | None = None
+# What JSON Schema can say beyond the types; the decoders leave it to those who check values and name the bar.
+_PRICE = {"exclusiveMinimum": 0}
+_VOLUME = {"minimum": 0}
+_DATE = {"type": ["string", "null"], "maxLength": _LONGEST_DATE}
+_VALUES = [{"type": "number", **_PRICE}] * 4 + [{"type": "number", **_VOLUME}]
+_LISTS = {
+    "oneOf": [
+        {"prefixItems": values, "minItems": len(values), "maxItems": len(values)}
+        for values in (_VALUES, [_DATE, *_VALUES])
+    ]
+}
+
+Price = Annotated[float, msgspec.Meta(extra_json_schema=_PRICE)]
+Volume = Annotated[float, msgspec.Meta(extra_json_schema=_VOLUME)]
+DateText = Annotated[
+    str, msgspec.Meta(description="An ISO 8601 date, or date and time, later than that of the bar before.")
+]
 
 
-class _Columns(msgspec.Struct, forbid_unknown_fields=True):
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float]
-    date: list[str | None] | None = None
+class Bar(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One bar."""
+
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Volume
+    date: DateText | None = None
 
 
-_Row = _Bar | list[float | str | None]
-_Bars = list[_Row] | _Columns
+class BarColumns(msgspec.Struct, forbid_unknown_fields=True):
+    """Bars as columns of one length, oldest first."""
+
+    open: list[Price]
+    high: list[Price]
+    low: list[Price]
+    close: list[Price]
+    volume: list[Volume]
+    date: list[DateText | None] | None = None
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    bars: _Bars | msgspec.UnsetType = msgspec.UNSET
+BarList = Annotated[list[float | str | None], msgspec.Meta(extra_json_schema=_LISTS)]
+Row = Bar | BarList
+Bars = list[Row] | BarColumns
+
+
+class BarsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The bars of one ticker, or those of several tickers."""
+
+    bars: Bars | msgspec.UnsetType = msgspec.UNSET
     tickers: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
-class _HistoryBody(msgspec.Struct, forbid_unknown_fields=True):
-    bars: _Bars
+class HistoryBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The bars of a symbol, oldest first."""
+
+    bars: Bars
 
 
-class _BarBody(msgspec.Struct, forbid_unknown_fields=True):
-    bar: _Row
+class BarBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The next bar of a symbol."""
+
+    bar: Row
 
 
-_BODY, _HISTORY, _BARS, _BAR = map(msgspec.json.Decoder[Any], (_Body, _HistoryBody, _Bars, _BarBody))
+_BODY, _HISTORY, _BARS, _BAR = map(msgspec.json.Decoder[Any], (BarsBody, HistoryBody, Bars, BarBody))
 
 
 class Date(NamedTuple):
@@ -182,7 +212,7 @@ def _series(bars: Any, root: str, single: bool = False) -> Series:
     """Turn decoded bars of any form into columns."""
     columns: Sequence[Any]
     dates: Sequence[str | None]
-    if isinstance(bars, _Columns):
+    if isinstance(bars, BarColumns):
         columns, dates, place = _split_columns(bars, root)
     else:
         columns, dates, place = _split_rows(bars, root, single)
@@ -193,7 +223,7 @@ def _series(bars: Any, root: str, single: bool = False) -> Series:
     return Series(fields, dates, _last_date(dates, place), root, place)
 
 
-def _split_columns(bars: _Columns, root: str) -> tuple[Sequence[Any], Sequence[str | None], Place]:
+def _split_columns(bars: BarColumns, root: str) -> tuple[Sequence[Any], Sequence[str | None], Place]:
     *columns, dates = msgspec.structs.astuple(bars)
     expected = len(bars.open)
     for name, column in zip((*FIELDS, "date"), (*columns, dates), strict=True):
@@ -224,11 +254,11 @@ def _split_rows(bars: list[Any], root: str, single: bool) -> tuple[Sequence[Any]
 
 def _check_rows(bars: list[Any], root: str, single: bool) -> dict[str, str]:
     """Return where each field stands in a row; all rows have one form."""
-    if set(map(type, bars)) <= {_Bar}:
+    if set(map(type, bars)) <= {Bar}:
         return _NAMED
-    if _Bar not in map(type, bars) and len(widths := set(map(len, bars))) == 1 and (width := widths.pop()) in _LISTED:
+    if Bar not in map(type, bars) and len(widths := set(map(len, bars))) == 1 and (width := widths.pop()) in _LISTED:
         return _LISTED[width]
-    forms = ["an object" if type(bar) is _Bar else f"a list of {len(bar)} values" for bar in bars]
+    forms = ["an object" if type(bar) is Bar else f"a list of {len(bar)} values" for bar in bars]
     expected = forms[0] if forms[0] in _ROWS else " or ".join(_ROWS)
     wrong = next(index for index, form in enumerate(forms) if form != expected)
     field = root if single else f"{root}[{wrong}]"

@@ -87,12 +87,12 @@ class SymbolState(HTTPEndpoint):
     """What is held of a symbol."""
 
     async def get(self, request: Request) -> Response:
-        """Describe it."""
+        """Describe what is held of a symbol."""
         worker, ticker = _symbols_worker(request)
         return _reply(msgspec.json.encode({"ticker": ticker, **worker.symbols[ticker].describe()}))
 
     async def delete(self, request: Request) -> Response:
-        """Forget it."""
+        """Forget a symbol."""
         worker, ticker = _symbols_worker(request)
         del worker.symbols[ticker]
         return Response(status_code=204)

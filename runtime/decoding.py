@@ -5,7 +5,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,6 +13,14 @@ from runtime.problems import Problem
 
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 """Smallest magnitude that float32 rounds to infinity."""
+
+LARGEST = 2.0**128 - 2.0**104
+"""Largest float32."""
+
+Finite = Annotated[
+    float, msgspec.Meta(extra_json_schema={"minimum": -LARGEST, "maximum": LARGEST})  # for JSON Schema alone
+]
+"""A number of float32's range."""
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
 """What msgspec raises for JSON that it refuses; the latter for a member's name that is not UTF-8."""
@@ -34,26 +42,38 @@ class RowDecoder:
     ----------
     feature_names : sequence of str
         The model's features, in order.
+
+    Attributes
+    ----------
+    row_type, body_type : type
+        What a row and the body of `/predict` decode to; a JSON Schema can be made of them.
     """
 
     def __init__(self, feature_names: Sequence[str]) -> None:
         self.feature_names = tuple(feature_names)
         fields = {f"f{index}": name for index, name in enumerate(feature_names)}
         named = msgspec.defstruct(
-            "Named", [(field, float) for field in fields], rename=fields, forbid_unknown_fields=True
+            "NamedRow",
+            [(field, Finite) for field in fields],
+            rename=fields,
+            forbid_unknown_fields=True,
+            namespace={"__doc__": "All features of a row by their names."},
         )
-        row: Any = list[float] | named
+        width = len(fields)
+        listed: Any = Annotated[list[Finite], msgspec.Meta(extra_json_schema={"minItems": width, "maxItems": width})]
+        self.row_type: Any = listed | named
+        self.body_type: type[msgspec.Struct] = msgspec.defstruct(
+            "RowBody",
+            [("features", self.row_type)],
+            forbid_unknown_fields=True,
+            gc=False,
+            namespace={"__doc__": "One row: numbers in the model's order, or all features by their names."},
+        )
         self._named = named
-        self._one = self._decoder(row)
-        self._row = msgspec.json.Decoder(row)
-        self._width = len(fields)
+        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.body_type)
+        self._row = msgspec.json.Decoder(self.row_type)
+        self._width = width
         self._pack = struct.Struct(f"={len(fields)}f").pack_into
-
-    @staticmethod
-    def _decoder(features: Any) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(
-            msgspec.defstruct("Body", [("features", features)], forbid_unknown_fields=True, gc=False)
-        )
 
     def decode_one(self, body: bytes, row: memoryview) -> None:
         """Decode `{"features": row}` into the bytes of a float32 row.

@@ -1,6 +1,7 @@
 """Thin handlers: from a request to the worker and back."""
 
 import hmac
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +16,7 @@ from runtime.batch_endpoint import batch
 from runtime.bodies import JSON, media_type, read_body
 from runtime.home import describe_service, render_home
 from runtime.offer import offer_bars
+from runtime.openapi import render_openapi
 from runtime.problems import Problem
 from runtime.stages import STARTED, Stopwatch
 from runtime.worker import get_worker
@@ -112,6 +114,13 @@ async def metrics(request: Request) -> Response:
     return Response(content, headers={"Content-Type": format})
 
 
+async def openapi(request: Request) -> Response:
+    """Describe this API as OpenAPI 3.1."""
+    worker = get_worker(request)
+    render = partial(render_openapi, worker.model, worker.settings, request.app.routes)
+    return _reply(await worker.run_batch(render))
+
+
 ROUTES = [
     Route("/", home),
     Route("/health", ready),
@@ -123,4 +132,5 @@ ROUTES = [
     Route("/predict/batch", batch, methods=["POST"]),
     Route("/reload", reload, methods=["POST"]),
     Route("/metrics", metrics),
+    Route("/openapi.json", openapi),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.examples import TICKER, example_bodies
 from runtime.model import Model
 
 ROUTES = (
@@ -19,12 +20,10 @@ ROUTES = (
     ("PUT", "/symbols/{ticker}/bars", "hold a symbol's history, then POST one new bar at a time to the same path"),
     ("GET", "/symbols/{ticker}", "what is held of a symbol; DELETE forgets it"),
     ("GET", "/v2", "the Open Inference Protocol, version 2, for clients that speak it; this is its server metadata"),
+    ("GET", "/openapi.json", "this API, described as OpenAPI 3.1"),
     ("GET", "/metrics", "Prometheus metrics of all workers"),
     ("POST", "/reload", "verify the model file as it is now, then serve it in all workers"),
 )
-
-_BARS = [[price, price + 2, price - 1, price + 1, 1000000] for price in (100 + 7 * day % 11 for day in range(50))]
-"""As few bars as a prediction takes: open, high, low, close and volume."""
 
 
 def describe_service(model: Model) -> dict[str, Any]:
@@ -43,19 +42,13 @@ def describe_service(model: Model) -> dict[str, Any]:
 
 def _example(model: Model, method: str, path: str) -> str:
     """Return a command that calls a route."""
-    command = f"curl -s http://localhost:5000{path.format(ticker='DEMO')}"
-    row: Any = [float(f"{value:.6g}") for value in model.predictor.example]
-    bodies: dict[str, dict[str, Any]] = {
-        "/predict": {"features": row},
-        "/predict/batch": {"features": [row, row]},
-        "/predict/bars": {"bars": _BARS},
-        "/symbols/{ticker}/bars": {"bars": _BARS},
-    }
-    if path not in bodies:
+    command = f"curl -s http://localhost:5000{path.format(ticker=TICKER)}"
+    body = example_bodies(model).get((method, path))
+    if body is None:
         return command if method == "GET" else f"{command} -X {method}"
     if method != "POST":
         command += f" -X {method}"
-    return f"{command} -H 'Content-Type: application/json' -d '{msgspec.json.encode(bodies[path]).decode()}'"
+    return f"{command} -H 'Content-Type: application/json' -d '{msgspec.json.encode(body).decode()}'"
 
 
 def render_home(model: Model) -> str:

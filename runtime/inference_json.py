@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from runtime.artifact import ModelCard
 from runtime.decoding import DECODE_ERRORS, explain
 from runtime.inference_protocol import (
     DATATYPES,
+    INPUT,
     OUTPUTS,
     PIECE_ELEMENTS,
     Answer,
@@ -34,52 +35,63 @@ _SIZE_FIELD = f"inputs[0].parameters.{_BINARY_SIZE}"
 _FIRST_INDEX = re.compile(r"(?<=`\$\[)\d+")
 
 
-class _RequestInput(msgspec.Struct):
+def _described(**schema: Any) -> msgspec.Meta:
+    """Return what JSON Schema can say beyond a type; the decoder leaves it to those who check values."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+Numbers = Annotated[
+    msgspec.Raw, _described(type="array", minItems=1, items={"type": ["number", "array"], "items": {"type": "number"}})
+]
+OutputName = Annotated[str, _described(enum=list(OUTPUTS))]
+
+
+class RequestInput(msgspec.Struct):
     """`$request_input` of the protocol."""
 
-    name: str
-    shape: list[int]
-    datatype: str
+    name: Annotated[str, _described(const=INPUT)]
+    shape: Annotated[list[int], _described(minItems=2, maxItems=2)]
+    datatype: Annotated[str, _described(enum=list(DATATYPES))]
     parameters: Parameters | None = None
-    data: msgspec.Raw = msgspec.Raw()
+    data: Numbers | msgspec.UnsetType = msgspec.UNSET
 
 
-class _RequestOutput(msgspec.Struct):
+class RequestOutput(msgspec.Struct):
     """`$request_output` of the protocol."""
 
-    name: str
+    name: OutputName
     parameters: Parameters | None = None
 
 
-class _Request(msgspec.Struct):
+class InferenceRequest(msgspec.Struct):
     """`$inference_request` of the protocol."""
 
-    inputs: list[_RequestInput]
-    outputs: list[_RequestOutput] | None = None
+    inputs: Annotated[list[RequestInput], _described(minItems=1, maxItems=1)]
+    outputs: list[RequestOutput] | None = None
     id: str | None = None
     parameters: Parameters | None = None
 
 
-class _ReplyOutput(msgspec.Struct, omit_defaults=True):
+class ReplyOutput(msgspec.Struct, omit_defaults=True):
     """`$response_output` of the protocol."""
 
-    name: str
-    datatype: str
+    name: OutputName
+    datatype: Annotated[str, _described(enum=list(OUTPUTS.values()))]
     shape: tuple[int, ...]
     parameters: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    data: Annotated[msgspec.Raw, _described(type="array")] | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Reply(msgspec.Struct, omit_defaults=True):
+class InferenceReply(msgspec.Struct, omit_defaults=True):
     """`$inference_response` of the protocol."""
 
     model_name: str
     model_version: str
     id: str | msgspec.UnsetType
-    outputs: list[_ReplyOutput]
+    outputs: list[ReplyOutput]
 
 
-_REQUEST = msgspec.json.Decoder(_Request)
+_REQUEST = msgspec.json.Decoder(InferenceRequest)
 _FLOATS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[float | list[float]])
 _INTEGERS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[int | list[int]])
 
@@ -121,7 +133,7 @@ def decode_request(body: bytes, json_length: int | None, card: ModelCard, max_ro
     tensor = InputTensor(given.name, given.datatype, given.shape)
     count = tensor.count_rows(card, max_rows)
     tail = whole[len(head) :]
-    data = bytes(given.data)
+    data = b"" if given.data is msgspec.UNSET else bytes(given.data)
     if _BINARY_SIZE in parameters or tail:
         if data:
             raise Problem(422, "expected either JSON data or binary data, got both", field=_DATA)
@@ -134,7 +146,7 @@ def decode_request(body: bytes, json_length: int | None, card: ModelCard, max_ro
     return Inference(tensor.rows(elements), request.id, _select(request))
 
 
-def _select(request: _Request) -> dict[str, bool]:
+def _select(request: InferenceRequest) -> dict[str, bool]:
     """Return the requested outputs, and if each is to be binary; raises Problem."""
     binary = _flag(request.parameters, "binary_data_output", "parameters", False)
     requested = []
@@ -222,7 +234,7 @@ def encode_reply(inference: Inference, answer: Answer) -> tuple[int | None, byte
     """Return the reply to an inference request: the bytes of its JSON where binary data follows, and all its bytes."""
     outputs, tail = [], []
     for name, binary in inference.outputs.items():
-        output = _ReplyOutput(name, OUTPUTS[name], answer.shape(name))
+        output = ReplyOutput(name, OUTPUTS[name], answer.shape(name))
         if binary:
             raw = answer.raw(name)
             output.parameters = {_BINARY_SIZE: len(raw)}
@@ -232,7 +244,7 @@ def encode_reply(inference: Inference, answer: Answer) -> tuple[int | None, byte
         outputs.append(output)
     card = answer.card
     id = msgspec.UNSET if inference.id is None else inference.id
-    head = msgspec.json.encode(_Reply(card.name, card.version, id, outputs))
+    head = msgspec.json.encode(InferenceReply(card.name, card.version, id, outputs))
     return (len(head) if tail else None), b"".join((head, *tail))
 
 

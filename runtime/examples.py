@@ -1,0 +1,32 @@
+"""Requests that work on a model: what its home page and its API description show."""
+
+from typing import Any
+
+from runtime.inference_protocol import INPUT
+from runtime.model import Model
+
+BARS = [[price, price + 2, price - 1, price + 1, 1000000] for price in (100 + 7 * day % 11 for day in range(50))]
+"""As few bars as a prediction takes: open, high, low, close and volume."""
+
+TICKER = "DEMO"
+
+
+def example_row(model: Model) -> list[float]:
+    """Return the row that the model file brings, in few digits."""
+    return [float(f"{value:.6g}") for value in model.predictor.example]
+
+
+def example_bodies(model: Model) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return JSON bodies by method and path, the plainest one where there are several."""
+    row = example_row(model)
+    tensor = {"name": INPUT, "shape": [1, len(row)], "datatype": "FP32", "data": row}
+    inference = {"inputs": [tensor]}
+    return {
+        ("POST", "/predict"): {"features": row},
+        ("POST", "/predict/batch"): {"features": [row, row]},
+        ("POST", "/predict/bars"): {"bars": BARS},
+        ("PUT", "/symbols/{ticker}/bars"): {"bars": BARS},
+        ("POST", "/symbols/{ticker}/bars"): {"bar": BARS[0]},
+        ("POST", "/v2/models/{model_name}/infer"): inference,
+        ("POST", "/v2/models/{model_name}/versions/{model_version}/infer"): inference,
+    }

@@ -1,0 +1,89 @@
+"""The API of a served model as an OpenAPI 3.1 document. Knows routes, and no server."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+from starlette.routing import BaseRoute
+from starlette.schemas import BaseSchemaGenerator
+
+from runtime.model import Model
+from runtime.operations import TOKEN, Operations, describe_operations
+from runtime.schemas import build_schemas
+from runtime.settings import Settings
+
+OPENAPI = "3.1.0"
+
+_DESCRIPTION = """Market bars in, an UP/DOWN probability out, in microseconds.
+
+Every route that answers GET answers HEAD too, without a body. Another method is a 405, another path a 404."""
+_TAGS = {
+    "predictions": "Rows of features, or bars, in; probabilities out.",
+    "symbols": "Symbols whose bars arrive one by one.",
+    "service": "The server, its model and its metrics.",
+    "Open Inference Protocol": "Version 2 of the protocol that other inference servers speak too.",
+}
+
+_GENERATOR = BaseSchemaGenerator()
+_DOCUMENTS: WeakKeyDictionary[Model, bytes] = WeakKeyDictionary()
+
+
+def render_openapi(model: Model, settings: Settings, routes: Sequence[BaseRoute]) -> bytes:
+    """Return the document as JSON; it is made once a model."""
+    document = _DOCUMENTS.get(model)
+    if document is None:
+        document = _DOCUMENTS[model] = msgspec.json.encode(describe_api(model, settings, routes))
+    return document
+
+
+def describe_api(model: Model, settings: Settings, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """Return the OpenAPI document of a model.
+
+    Parameters
+    ----------
+    model : Model
+        Gives features, labels, counts and the example that works.
+    settings : Settings
+        Gives the limits, and whether there is a token for `/reload`.
+    routes : sequence of BaseRoute
+        All that is served; of each, the handler's docstring is its summary and description.
+
+    Raises
+    ------
+    KeyError
+        Where a route has no description.
+    """
+    components: dict[str, Any] = {"schemas": build_schemas(model, settings.max_batch_rows)}
+    if settings.reload_token:
+        scheme = {"type": "http", "scheme": "bearer", "description": "The value of RELOAD_TOKEN."}
+        components["securitySchemes"] = {TOKEN: scheme}
+    return {
+        "openapi": OPENAPI,
+        "info": {"title": "Tickline", "version": version("tickline"), "description": _DESCRIPTION},
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": _paths(describe_operations(model, settings), routes),
+        "components": components,
+    }
+
+
+def _paths(operations: Operations, routes: Sequence[BaseRoute]) -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in _GENERATOR.get_endpoints(list(routes)):
+        operation = operations[endpoint.http_method.upper(), endpoint.path]
+        words = "".join(letter if letter.isalnum() else " " for letter in endpoint.path).split()
+        identity = "_".join((endpoint.http_method, *words)) + ("_" if endpoint.path.endswith("/") else "")
+        paths.setdefault(endpoint.path, {})[endpoint.http_method] = {
+            "operationId": identity,
+            **_documentation(endpoint.func),
+            **operation,
+        }
+    return paths
+
+
+def _documentation(handler: Callable[..., Any]) -> dict[str, str]:
+    """Return what a handler says of itself."""
+    summary, _, more = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
+    return {"summary": summary.removesuffix("."), **({"description": more} if more else {})}
