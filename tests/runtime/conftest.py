@@ -14,7 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from export import export_classifier
 from features_fast import FEATURE_NAMES, specification_hash
+from features_fast.library import targets
 from runtime.artifact import seal
+from runtime.build import build
+from runtime.codec import Codec, load
 from tests.serving import RunningServer, running_server
 
 THREE_CLASSES = ("calm", "normal", 'wild "%s"')
@@ -80,6 +83,18 @@ def three_class_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pipeline, path, rows=rows, test_rows=rows, name="three", version="3.2.1", feature_names=FIVE_NAMES
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def codec_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of batches' kernels, built here and now."""
+    return build(targets()[0], tmp_path_factory.mktemp("codec"))
+
+
+@pytest.fixture(scope="session")
+def codec(codec_path: Path) -> Codec:
+    """The kernels of batches."""
+    return load(codec_path)
 
 
 @pytest.fixture(scope="session")
