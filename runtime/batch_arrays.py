@@ -194,7 +194,7 @@ def take_rows(values: NDArray[Any], out: NDArray[np.float32], first: int) -> Bad
     first : int
         Index of the first of the rows in the request.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         out[:] = values
     if np.isfinite(out).all():
         return []

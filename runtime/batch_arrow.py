@@ -75,7 +75,8 @@ class ArrowBatch:
                 for row in np.flatnonzero(part.is_null().to_numpy(zero_copy_only=False)).tolist():
                     nulls.setdefault(row, name)
                 part = part.fill_null(0)
-            values[:, place] = part.to_numpy()
+            with np.errstate(invalid="ignore"):  # NaN with unusual bits
+                values[:, place] = part.to_numpy()
         bad = dict(take_rows(values, out[:count], self._read))
         for row, name in nulls.items():
             bad[row] = Problem(422, "expected number, got null", field=f"features[{self._read + row}].{name}")
@@ -87,18 +88,15 @@ class ArrowBatch:
     def _open(self) -> Iterator[Any]:
         """Yield the record batches of the stream."""
         try:
-            messages = pa.ipc.MessageReader.open_stream(pa.py_buffer(self._body))
-            schema = pa.ipc.read_schema(messages.read_next_message())
-            self._check_columns(schema)
-            for message in messages:
-                if message.type != "record batch":
-                    raise Problem(422, f"expected record batches alone, got a {message.type}", field="body")
-                if _compressed(message.metadata.to_pybytes()):
-                    raise Problem(422, "expected buffers without compression", field="body")
-                batch = pa.ipc.read_record_batch(message, schema)
+            buffer = pa.py_buffer(self._body)
+            _check_messages(buffer)
+            # Only this reader verifies all that it follows; reading message by message crashes on a damaged stream.
+            stream = pa.ipc.open_stream(buffer)
+            self._check_columns(stream.schema)
+            for batch in stream:
                 batch.validate(full=True)
                 yield batch
-        except (pa.ArrowException, OSError, EOFError, struct.error) as error:
+        except (pa.ArrowException, OSError, EOFError, ValueError, struct.error) as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise Problem(400, f"the body is not an Arrow IPC stream: {text}") from None
 
@@ -112,6 +110,15 @@ class ArrowBatch:
                 raise Problem(422, "no such feature", field=f"columns.{field.name}")
             if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
                 raise Problem(422, f"expected a column of numbers, got {field.type}", field=f"columns.{field.name}")
+
+
+def _check_messages(buffer: Any) -> None:
+    """Look at the messages of a stream without reading what is in them; raises Problem."""
+    for message in pa.ipc.MessageReader.open_stream(buffer):
+        if message.type not in ("schema", "record batch"):
+            raise Problem(422, f"expected record batches alone, got a {message.type}", field="body")
+        if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
+            raise Problem(422, "expected buffers without compression", field="body")
 
 
 def _compressed(metadata: bytes) -> bool:

@@ -11,6 +11,9 @@ JSON = "application/json"
 
 def media_type(request: Request, accepted: tuple[str, ...], default: str = JSON) -> str:
     """Return the media type of a body without its parameters, `default` where none is named; raises Problem."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise Problem(415, f"expected none, got {encoding}", field="Content-Encoding")
     named = request.headers.get("content-type")
     if named is None:
         return default

@@ -27,7 +27,8 @@ def read_all(body: bytes, codec: Codec | None, room: int = 3, max_rows: int = 50
         batch.feed(body[start : start + 7])
         assert batch.read(np.empty((1, len(NAMES)), np.float32)) == (0, [])
     batch.close()
-    rows, refused = [np.empty((0, len(NAMES)), np.float32)], {}
+    rows = [np.empty((0, len(NAMES)), np.float32)]
+    refused: dict[int, tuple[str, str]] = {}
     index = 0
     while True:
         out = np.full((room, len(NAMES)), 7, np.float32)

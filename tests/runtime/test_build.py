@@ -1,5 +1,6 @@
 """Building the kernels of batches: a library that needs nothing of numba, or one clear line."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def test_the_library_loads_without_numba(codec_path: Path) -> None:
 
 
 def test_a_missing_compiler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(TicklineError, match="is needed and not installed"):
         build("x86-64", tmp_path / "made")
 
@@ -32,7 +33,7 @@ def test_a_failing_compiler_says_what_it_says(
     failing = tmp_path / "python"
     failing.write_text("#!/bin/sh\necho out of luck >&2\nexit 1\n")
     failing.chmod(0o755)
-    monkeypatch.setattr(build_module.sys, "executable", str(failing))
-    monkeypatch.setattr(build_module, "TARGETS", {build_module.platform.machine(): ("x86-64",)})
+    monkeypatch.setattr(sys, "executable", str(failing))
+    monkeypatch.setattr(build_module, "TARGETS", {platform.machine(): ("x86-64",)})
     assert main([str(tmp_path / "made")]) == 1
     assert "out of luck" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""One batch: chunks, limits, bad rows, answers that are not finite."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import batches
+from runtime.batch_arrays import RawBatch
+from runtime.batch_replies import JsonRows, NpyReply
+from runtime.batches import Batch
+from runtime.codec import CODEC
+from runtime.model import Model, load_model
+from runtime.predictor import CHUNK_ROWS
+from runtime.problems import Problem
+from tests.runtime.conftest import random_rows
+
+
+@pytest.fixture(scope="module")
+def model(forest_path: Path) -> Model:
+    return load_model(forest_path, threads=1)
+
+
+def run(model: Any, rows: NDArray[np.float32], fail: bool = False, max_rows: int = 5000) -> tuple[Batch, bytes]:
+    """Return a batch that has been answered, and its reply."""
+    body, reply = RawBatch(22), JsonRows(model.card, model.replies, CODEC) if not fail else NpyReply()
+    work = Batch(model.predictor, body, reply, fail, max_rows)
+    half = 88 * (len(rows) // 2)
+    body.feed(rows.tobytes()[:half])
+    while work.advance():
+        pass
+    body.feed(rows.tobytes()[half:])
+    body.close()
+    while (pieces := work.conclude()) is None:
+        pass
+    return work, b"".join(pieces)
+
+
+@pytest.mark.parametrize("count", [1, 2, CHUNK_ROWS - 1, CHUNK_ROWS, 2 * CHUNK_ROWS + 3])
+def test_chunks_make_no_difference(model: Model, count: int) -> None:
+    rows = random_rows(count, 22, seed=9)
+    expected = model.predictor.predict(rows)
+    work, reply = run(model, rows, fail=True)
+    assert np.load(io.BytesIO(reply)).tobytes() == expected.tobytes()
+    assert work.labels.tolist() == np.bincount(expected.argmax(axis=1), minlength=2).tolist()
+
+
+def test_a_turn_ends_while_rows_are_left(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "TURN_SECONDS", -1.0)
+    body = RawBatch(22)
+    work = Batch(model.predictor, body, NpyReply(), True, 5000)
+    body.feed(random_rows(2 * CHUNK_ROWS, 22, seed=9).tobytes())
+    assert [work.advance() for _ in range(3)] == [True, True, False]
+    assert work.labels.sum() == 2 * CHUNK_ROWS
+
+
+def test_bad_rows_are_counted_out(model: Model) -> None:
+    rows = random_rows(10, 22, seed=10)
+    rows[4, 7] = np.nan
+    work, reply = run(model, rows)
+    assert work.labels.sum() == 9
+    assert b'"count":10,"errors":1' in reply
+    with pytest.raises(Problem, match=r"^features\[4\]\[7\]: expected a finite number of float32's range, got nan$"):
+        run(model, rows, fail=True)
+
+
+def test_no_row_and_no_good_row_are_refused(model: Model) -> None:
+    with pytest.raises(Problem, match=r"^features: expected at least 1 row, got 0$"):
+        run(model, random_rows(0, 22, seed=1))
+    with pytest.raises(Problem, match=r"^features\[0\]\[0\]: expected a finite number") as caught:
+        run(model, np.full((3, 22), np.inf, np.float32))
+    assert caught.value.status == 422
+
+
+def test_one_row_too_many_refuses_the_whole(model: Model) -> None:
+    rows = random_rows(8, 22, seed=11)
+    assert run(model, rows, max_rows=8)[0].labels.sum() == 8
+    with pytest.raises(Problem, match="expected at most 7 rows, got at least 8") as caught:
+        run(model, rows, max_rows=7)
+    assert caught.value.status == 413
+
+
+class Overflowing:
+    """A predictor whose answer to a large first feature is not finite."""
+
+    def __init__(self, model: Model) -> None:
+        self.engine = model.predictor.engine
+        self._predict = model.predictor.predict
+
+    def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        probabilities = self._predict(rows)
+        probabilities[rows[:, 0] > 100] = np.nan
+        return probabilities
+
+
+class WithOverflow:
+    """A model with such a predictor."""
+
+    def __init__(self, model: Model) -> None:
+        self.card, self.replies, self.predictor = model.card, model.replies, Overflowing(model)
+
+
+def test_an_answer_that_is_not_finite_is_a_bad_row(model: Model) -> None:
+    rows = random_rows(6, 22, seed=12)
+    rows[[1, 5], 0] = 200
+    rows[1, 3] = np.inf  # refused before the model is asked
+    work, reply = run(WithOverflow(model), rows)
+    assert work.labels.sum() == 4
+    assert b'"errors":2' in reply
+    assert b"NaN" not in reply
+    assert b'{"field":"features[5]","detail":"features[5]: the model\'s answer to these values is not finite"}' in reply
+    with pytest.raises(Problem, match=r"^features\[1\]\[3\]"):
+        run(WithOverflow(model), rows, fail=True)
