@@ -1,5 +1,6 @@
 """The 22 features of a series of daily bars."""
 
+from features_fast._layout import PRICE_MAX, PRICE_MIN, VOLUME_MAX
 from features_fast.errors import BarError, TicklineError
 from features_fast.library import backend, compilations
 from features_fast.panel import compute_panel
@@ -11,6 +12,9 @@ from features_fast.stream import Stream
 __all__ = [
     "FEATURES",
     "FEATURE_NAMES",
+    "PRICE_MAX",
+    "PRICE_MIN",
+    "VOLUME_MAX",
     "WARM_UP",
     "BarError",
     "Feature",

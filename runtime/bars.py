@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features_fast import BarError
+from features_fast import PRICE_MAX, PRICE_MIN, VOLUME_MAX, BarError
 from runtime.decoding import DECODE_ERRORS, explain
 from runtime.problems import Problem
 
@@ -31,21 +31,24 @@ _FAULT = re.compile(r"bar (?P<index>\d+): (?P<field>\w+) (?P<fault>must .*)")
 
 
 # What JSON Schema can say beyond the types; the decoders leave it to those who check values and name the bar.
-_PRICE = {"exclusiveMinimum": 0}
-_VOLUME = {"minimum": 0}
-_DATE = {"type": ["string", "null"], "maxLength": _LONGEST_DATE}
+_PRICE = {"minimum": PRICE_MIN, "maximum": PRICE_MAX}
+_VOLUME = {"minimum": 0, "maximum": VOLUME_MAX}
+_DATE = {"anyOf": [{"format": "date"}, {"format": "date-time"}]}
 _VALUES = [{"type": "number", **_PRICE}] * 4 + [{"type": "number", **_VOLUME}]
 _LISTS = {
     "oneOf": [
         {"prefixItems": values, "minItems": len(values), "maxItems": len(values)}
-        for values in (_VALUES, [_DATE, *_VALUES])
+        for values in (_VALUES, [{"type": ["string", "null"], **_DATE}, *_VALUES])
     ]
 }
 
 Price = Annotated[float, msgspec.Meta(extra_json_schema=_PRICE)]
 Volume = Annotated[float, msgspec.Meta(extra_json_schema=_VOLUME)]
 DateText = Annotated[
-    str, msgspec.Meta(description="An ISO 8601 date, or date and time, later than that of the bar before.")
+    str,
+    msgspec.Meta(
+        description="An ISO 8601 date, or date and time, later than that of the bar before.", extra_json_schema=_DATE
+    ),
 ]
 
 

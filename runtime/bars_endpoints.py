@@ -34,15 +34,14 @@ async def predict_bars(request: Request) -> Response:
     body = await _read_bars(request, worker)
     short = len(body) <= SHORT_BODY
     asked = decode_body(body) if short else await worker.run_batch(partial(decode_body, body))
-    model = worker.model
-    if short and not every_bar and isinstance(asked, Series):
+    model, max_bars = worker.model, worker.settings.max_batch_rows
+    if short and not every_bar and isinstance(asked, Series) and len(asked) <= max_bars:
         watch = Stopwatch(request.scope[STARTED])
         watch.lap("parse")
         label, content = answer_newest(model, asked, watch.lap)
         worker.metrics.predicted(label)
         worker.metrics.timed(watch.durations)
         return watch.stamp(request, _reply(content))
-    max_bars = worker.settings.max_batch_rows
     answer = (
         partial(answer_series, model, asked, every_bar, max_bars)
         if isinstance(asked, Series)

@@ -14,13 +14,11 @@ from runtime.problems import Problem
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 """Smallest magnitude that float32 rounds to infinity."""
 
-LARGEST = 2.0**128 - 2.0**104
-"""Largest float32."""
-
 Finite = Annotated[
-    float, msgspec.Meta(extra_json_schema={"minimum": -LARGEST, "maximum": LARGEST})  # for JSON Schema alone
+    float,
+    msgspec.Meta(extra_json_schema={"exclusiveMinimum": -FLOAT32_OVERFLOW, "exclusiveMaximum": FLOAT32_OVERFLOW}),
 ]
-"""A number of float32's range."""
+"""A number of float32's range; that it is one is said for JSON Schema, and checked where the row is filled."""
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
 """What msgspec raises for JSON that it refuses; the latter for a member's name that is not UTF-8."""

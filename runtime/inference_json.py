@@ -82,12 +82,12 @@ class ReplyOutput(msgspec.Struct, omit_defaults=True):
     data: Annotated[msgspec.Raw, _described(type="array")] | msgspec.UnsetType = msgspec.UNSET
 
 
-class InferenceReply(msgspec.Struct, omit_defaults=True):
+class InferenceReply(msgspec.Struct, omit_defaults=True, kw_only=True):
     """`$inference_response` of the protocol."""
 
     model_name: str
     model_version: str
-    id: str | msgspec.UnsetType
+    id: str | msgspec.UnsetType = msgspec.UNSET
     outputs: list[ReplyOutput]
 
 
@@ -244,7 +244,8 @@ def encode_reply(inference: Inference, answer: Answer) -> tuple[int | None, byte
         outputs.append(output)
     card = answer.card
     id = msgspec.UNSET if inference.id is None else inference.id
-    head = msgspec.json.encode(InferenceReply(card.name, card.version, id, outputs))
+    reply = InferenceReply(model_name=card.name, model_version=card.version, id=id, outputs=outputs)
+    head = msgspec.json.encode(reply)
     return (len(head) if tail else None), b"".join((head, *tail))
 
 

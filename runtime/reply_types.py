@@ -8,6 +8,7 @@ import msgspec
 
 from runtime.artifact import Comparison, ModelCard
 from runtime.offer import BarsOffer
+from runtime.selfcheck import SelfCheck
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -122,6 +123,7 @@ class ModelInfo(msgspec.Struct):
     load_seconds: float
     features: list[FeatureNote]
     bars: BarsOffer
+    self_check: SelfCheck
 
 
 class RowError(msgspec.Struct):
@@ -192,21 +194,14 @@ _STAMP: list[tuple[str, Any]] = [("model_version", str), ("timestamp", Annotated
 
 def prediction_types(card: ModelCard) -> list[type[msgspec.Struct]]:
     """Return the types of all replies that hold predictions of a model with these labels."""
-    labels = {f"p{index}": label for index, label in enumerate(card.labels)}
     label: Any = Literal[card.labels]
-    index: Any = Annotated[int, msgspec.Meta(ge=0, le=len(labels) - 1)]
+    index: Any = Annotated[int, msgspec.Meta(ge=0, le=len(card.labels) - 1)]
     ticker: Any = either("BarAnswer", "EveryBar", "FailedTicker")
     row: Any = either("Answer", "FailedRow")
     mark = ("bar", BarMark)
-    probabilities = _struct(
-        "Probabilities", "The probability of every class.", [(name, float) for name in labels], rename=labels
-    )
-    columns = _struct(
-        "ProbabilityColumns",
-        "The probability of every class, a list with one value a row.",
-        [(name, list[float | None]) for name in labels],
-        rename=labels,
-    )
+    number = {"type": "number"}
+    probabilities = _by_label(card, dict[str, float], number)
+    columns = _by_label(card, dict[str, list[float | None]], {"type": "array", "items": {"type": ["number", "null"]}})
     answer = _struct(
         "Answer",
         "The most probable class, its label and its probability, and the probability of every class.",
@@ -269,11 +264,20 @@ def prediction_types(card: ModelCard) -> list[type[msgspec.Struct]]:
     ]
 
 
+def _by_label(card: ModelCard, values: Any, schema: dict[str, Any]) -> Any:
+    """Return the type of an object with one member a class: a label may be any text, which a field's name may not."""
+    members = {
+        "properties": dict.fromkeys(card.labels, schema),
+        "required": list(card.labels),
+        "additionalProperties": False,
+    }
+    return Annotated[values, msgspec.Meta(extra_json_schema=members)]
+
+
 def _struct(
     name: str,
     summary: str,
     fields: Sequence[tuple[str, Any]],
     base: type[msgspec.Struct] = msgspec.Struct,
-    rename: dict[str, str] | None = None,
 ) -> type[msgspec.Struct]:
-    return msgspec.defstruct(name, fields, bases=(base,), rename=rename, kw_only=True, namespace={"__doc__": summary})
+    return msgspec.defstruct(name, fields, bases=(base,), kw_only=True, namespace={"__doc__": summary})
