@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,7 +51,7 @@ class Worker:
         self.symbols = Symbols(settings.max_symbols, self.metrics)
         self._following = asyncio.create_task(self._holder.follow())
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
-        self._batches = ThreadPoolExecutor(1, "batch")
+        self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.ready = True
 
@@ -87,6 +88,11 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._following
         self._batches.shutdown()
+
+
+def _give_way() -> None:
+    """Let this thread have the processor after the event loop's, where there are more threads than cores."""
+    os.nice(10)  # Linux counts niceness by thread
 
 
 def get_worker(request: Request) -> Worker:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def test_large_batches_are_answered_turn_by_turn(forest_path: Path) -> None:
         counted = connection.request("GET", "/metrics").body.decode().splitlines()
     predictions = [float(line.split()[1]) for line in counted if line.startswith("predictions_total{")]
     assert sum(predictions) == 90_000
+
+
+def test_batches_give_way_to_the_event_loop(server: RunningServer, connection: Connection) -> None:
+    assert post(connection, RAW, ROWS.tobytes()).status == 200
+    threads = Path(f"/proc/{server.process.pid}/task").glob("*/stat")
+    niceness = [int(stat.read_text().rpartition(")")[2].split()[16]) for stat in threads]
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert set(niceness) == {usual, min(usual + 10, 19)}
 
 
 def spoilt(form: str) -> bytes:
