@@ -1,0 +1,98 @@
+"""What the servers are measured on: models made by the project's own commands, and real rows of the S&P 500."""
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.servers import MeasureError, Request, clean_environ
+
+BODIES = 500
+BATCH_ROWS = 10_000
+
+LOGISTIC = "logistic"
+FOREST = "random_forest"
+_PARAMETERS = {LOGISTIC: (), FOREST: ("--set", "n_estimators=100", "--set", "max_depth=10")}
+
+_BATCH = "/predict/batch"
+_JSON = {"Content-Type": "application/json"}
+_NPY = "application/x-npy"
+_RAW = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One model and what is sent to it.
+
+    Attributes
+    ----------
+    model : Path
+        Folder with `model.onnx`, `model.joblib` and `scaler.joblib`.
+    rows : ndarray
+        Different rows of the test set, float32 (BODIES, 22).
+    bodies : list of bytes
+        The same rows as bodies of `/predict`.
+    batch_rows : ndarray
+        Rows of a batch, float32 (BATCH_ROWS, 22).
+    batches : dict
+        The same batch as requests, by its form: json, npy and raw; each is answered in its own form, raw as npy.
+    large : Request
+        A batch of ten times as many rows.
+    """
+
+    model: Path
+    rows: NDArray[np.float32]
+    bodies: list[bytes]
+    batch_rows: NDArray[np.float32]
+    batches: dict[str, Request]
+    large: Request
+
+    def single(self, place: int) -> Request:
+        """Return the request of one row."""
+        return Request("/predict", self.bodies[place], _JSON)
+
+
+def make_inputs(kind: str, folder: Path) -> Inputs:
+    """Train and export a model on the S&P 500 in a folder, and return what is sent to it."""
+    model = folder / kind
+    _tickline("train", "--source", "sp500", "--model", kind, *_PARAMETERS[kind], "--model-path", str(model))
+    _tickline("export", "--model-path", str(model))
+    with np.load(model / "datasets.npz") as datasets:
+        test = datasets["X_test"]
+    random = np.random.default_rng(0)
+    rows = test[random.permutation(len(test))[:BODIES]]
+    # The test set is shorter than a batch: its rows come again, each value nudged by about 1 %.
+    nudge = 1.0 + 0.01 * random.standard_normal((BATCH_ROWS, test.shape[1]))
+    batch_rows = np.ascontiguousarray(test[np.arange(BATCH_ROWS) % len(test)] * nudge, np.float32)
+    large = _npy(np.tile(batch_rows, (10, 1)))
+    return Inputs(model, rows, [_document(row) for row in rows], batch_rows, _batches(batch_rows), large)
+
+
+def _document(rows: NDArray[np.float32]) -> bytes:
+    return json.dumps({"features": rows.tolist()}).encode()
+
+
+def _batches(rows: NDArray[np.float32]) -> dict[str, Request]:
+    return {
+        "json": Request(_BATCH, _document(rows), _JSON),
+        "npy": _npy(rows),
+        "raw": Request(_BATCH, rows.tobytes(), {"Content-Type": _RAW, "Accept": _NPY}),
+    }
+
+
+def _npy(rows: NDArray[np.float32]) -> Request:
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    return Request(_BATCH, stream.getvalue(), {"Content-Type": _NPY, "Accept": _NPY})
+
+
+def _tickline(*arguments: str) -> None:
+    command = [sys.executable, "-m", "tickline", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environ())
+    if done.returncode:
+        raise MeasureError(f"tickline {arguments[0]} failed:\n{done.stderr[-2000:]}")

@@ -1,0 +1,219 @@
+"""The measurements of the server on the wire, each in rounds in which ours and the peers take turns."""
+
+import http.client
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import agreement, contenders, open_loop
+from bench.engine_time import Engine
+from bench.servers import Contender, MeasureError, Request, Server, started
+from bench.wire_figures import NGINX
+from bench.wire_inputs import FOREST, Inputs
+from bench.wrk import Load, Wrk
+
+Samples = dict[str, tuple[list[float], list[float]]]
+"""What each round found for a figure, by its key: ours, and the peer's."""
+
+OURS = "Tickline"
+
+_CHECKED_ROWS = 50
+_ENGINE_SECONDS = 0.5
+_STARTS = 5
+_PREDICTIONS = 1_000
+_ISOLATION_RATE = 500.0
+_ISOLATION_SECONDS = 4
+"""Long enough for several batches, each of which takes about a second."""
+
+
+class Rounds:
+    """All measurements, and what they found.
+
+    Parameters
+    ----------
+    folder : Path
+        For scripts and configurations.
+    seconds : int
+        Length of one measurement.
+    rounds : int
+        How many of each.
+    progress : callable
+        Is told what is measured next.
+
+    Attributes
+    ----------
+    samples : dict
+        What was found, by the key of the figure.
+    servers : dict
+        Medians of every server's load, by the model and the server's name.
+    engine : dict
+        Medians of the engine's own seconds, by the model: of a row and of a batch.
+    open_loop : dict
+        What the open loop says of itself, by the model, and beside batches.
+    """
+
+    def __init__(self, folder: Path, seconds: int, rounds: int, progress: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._rounds = rounds
+        self._progress = progress
+        self.samples: Samples = {}
+        self.servers: dict[str, dict[str, Load]] = {}
+        self.engine: dict[str, dict[str, float]] = {}
+        self.open_loop: dict[str, dict[str, Any]] = {}
+
+    def measure(self, kind: str, inputs: Inputs) -> None:
+        """Measure single predictions and batches of one model."""
+        ready = inputs.single(0)
+        model = inputs.model
+        peers = [contenders.ours(model, "asgi"), contenders.fastapi(model, ready), contenders.granian(model, ready)]
+        if kind == FOREST:
+            peers.append(contenders.flask(model, ready))
+        engine = Engine(model)
+        with ExitStack() as stack:
+
+            def start(contender: Contender) -> Server:
+                self._progress(f"{kind}: {contender.name} starts")
+                return stack.enter_context(started(contender))
+
+            ours = start(contenders.ours(model))
+            servers = [ours, *map(start, peers)]
+            checked = [inputs.single(place) for place in range(_CHECKED_ROWS)]
+            for server in servers[1:]:
+                agreement.check(ours, server, checked)
+            fastapi = servers[2]
+            agreement.check(ours, fastapi, [inputs.batches["json"]])
+            nginx = start(contenders.nginx(self._folder))
+            wrk = Wrk(self._folder, inputs.bodies)
+            self._predictions(kind, inputs, [*servers, nginx], engine, wrk)
+            self._open_loop(kind, inputs, ours)
+            self._batches(kind, inputs, ours, fastapi, engine)
+            if kind == FOREST:
+                self._isolation(inputs, ours, wrk)
+
+    def _predictions(self, kind: str, inputs: Inputs, servers: list[Server], engine: Engine, wrk: Wrk) -> None:
+        """Load the servers in turn; what comes first in one round comes last in the next."""
+        loads: dict[str, list[Load]] = {server.contender.name: [] for server in servers}
+        engine_seconds = []
+        for number in range(self._rounds):
+            engine_seconds.append(engine.single(inputs.rows, _ENGINE_SECONDS))
+            for server in servers[:: -1 if number % 2 else 1]:
+                name = server.contender.name
+                self._progress(f"{kind}: /predict, round {number + 1} of {self._rounds}, {name}")
+                loads[name].append(wrk.run(server, self._seconds, static=name == NGINX))
+        ours = loads[OURS]
+        cpu = [load.cpu for load in ours]
+        for name in loads.keys() - {OURS}:
+            self.samples[f"cpu/{kind}/{name}"] = cpu, [load.cpu for load in loads[name]]
+        nginx = loads[NGINX]
+        self.samples[f"rate/{kind}"] = [load.rate for load in ours], [load.rate for load in nginx]
+        beyond = [own - engine for own, engine in zip(cpu, engine_seconds, strict=True)]
+        self.samples[f"beyond/{kind}"] = beyond, [load.cpu for load in nginx]
+        self.servers[kind] = {
+            name: Load(statistics.median(one.rate for one in found), statistics.median(one.cpu for one in found))
+            for name, found in loads.items()
+        }
+        self.engine[kind] = {"row": statistics.median(engine_seconds)}
+
+    def _open_loop(self, kind: str, inputs: Inputs, ours: Server) -> None:
+        """Load ours at half of what it answered in the closed loop."""
+        rate = self.servers[kind][OURS].rate / 2
+        outcomes = []
+        for number in range(self._rounds):
+            self._progress(f"{kind}: open loop, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
+            outcomes.append(open_loop.load(ours.port, inputs.bodies, rate, self._seconds))
+        self.samples[f"open/{kind}"] = (
+            [outcome.percentile(99) for outcome in outcomes],
+            [outcome.percentile(50) for outcome in outcomes],
+        )
+        self.open_loop[kind] = _of_itself(outcomes, 2 * rate)
+
+    def _batches(self, kind: str, inputs: Inputs, ours: Server, fastapi: Server, engine: Engine) -> None:
+        """Send batches in all forms to ours, and as JSON to FastAPI."""
+        engine_seconds, theirs = [], []
+        own: dict[str, list[float]] = {form: [] for form in inputs.batches}
+        for number in range(self._rounds):
+            self._progress(f"{kind}: batches, round {number + 1} of {self._rounds}")
+            engine_seconds.append(engine.batch(inputs.batch_rows, _ENGINE_SECONDS))
+            for form, request in inputs.batches.items():
+                own[form].append(batch_cpu(ours, request, self._seconds))
+            theirs.append(batch_cpu(fastapi, inputs.batches["json"], self._seconds))
+        for form, found in own.items():
+            self.samples[f"batch/{kind}/{form}/engine"] = found, engine_seconds
+            self.samples[f"batch/{kind}/{form}/fastapi"] = found, theirs
+        self.engine[kind]["batch"] = statistics.median(engine_seconds)
+
+    def _isolation(self, inputs: Inputs, ours: Server, wrk: Wrk) -> None:
+        """Measure single predictions at a low rate, with and without batches beside them."""
+        alone, beside = [], []
+
+        def load() -> open_loop.Outcome:
+            return open_loop.load(ours.port, inputs.bodies, _ISOLATION_RATE, _ISOLATION_SECONDS)
+
+        for number in range(self._rounds):
+            self._progress(f"single predictions beside batches, round {number + 1} of {self._rounds}")
+            alone.append(load())
+            with wrk.beside(ours, inputs.large, _ISOLATION_SECONDS):
+                beside.append(load())
+        self.samples["isolation"] = (
+            [outcome.percentile(99) for outcome in beside],
+            [outcome.percentile(99) for outcome in alone],
+        )
+        self.open_loop["isolation"] = _of_itself(beside, self.servers[FOREST][OURS].rate)
+
+    def starts(self, inputs: Inputs) -> None:
+        """Measure how soon ours is ready, and what memory it holds when it has predicted."""
+        ready, resident = [], []
+        for number in range(_STARTS):
+            self._progress(f"start {number + 1} of {_STARTS}")
+            with started(contenders.ours(inputs.model)) as server:
+                ready.append(server.ready_seconds)
+                predict(server, inputs)
+                resident.append(server.resident_mebibytes())
+        self.samples["ready"] = ready, []
+        self.samples["resident"] = resident, []
+
+
+def _of_itself(outcomes: Sequence[open_loop.Outcome], capacity: float) -> dict[str, Any]:
+    """Return what an open loop says of itself; it had a fault where most of its rounds had."""
+    most = len(outcomes) / 2
+    return {
+        "rate": outcomes[0].rate,
+        "delay": statistics.median(float(np.percentile(outcome.delays, 99)) for outcome in outcomes),
+        "client_is_limit": sum(outcome.client_is_limit for outcome in outcomes) > most,
+        "overload": sum(outcome.is_overload(capacity) for outcome in outcomes) > most,
+    }
+
+
+def predict(server: Server, inputs: Inputs) -> None:
+    """Send a thousand predictions over one connection."""
+    connection = server.connect()
+    for place in range(_PREDICTIONS):
+        inputs.single(place % len(inputs.bodies)).send(connection)
+    connection.close()
+
+
+def batch_cpu(server: Server, request: Request, seconds: float) -> float:
+    """Return the seconds of a server's processor time a batch, over batches one after the other for some seconds."""
+    connection = server.connect()
+    _batch(connection, request)
+    server.settle()
+    before = server.cpu_seconds()
+    deadline, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < deadline:
+        _batch(connection, request)
+        count += 1
+    cpu = server.cpu_seconds() - before
+    connection.close()
+    return cpu / count
+
+
+def _batch(connection: http.client.HTTPConnection, request: Request) -> None:
+    status, body = request.send(connection)
+    if status != 200:
+        raise MeasureError(f"a batch was answered with {status}: {body[:400]!r}")

@@ -1,0 +1,161 @@
+"""The results of the server on the wire as markdown."""
+
+from typing import Any
+
+from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense, Unit
+
+REASONS: dict[str, str] = {}
+"""Why a figure is not reached, one sentence each by the figure's key, where it is known from evidence."""
+
+_FACTORS = {Unit.MICROSECONDS: 1e6, Unit.MILLISECONDS: 1e3}
+
+_TEXT = """# The server, measured on the wire against its peers
+
+Made by `{command}` on {date}: {processor}, {cores} cores, {system}, Python {python}; load of the
+machine when it began: {load:.1f}. {versions}.{busy}
+
+All servers are measured in one run and in turn, {rounds} of {seconds} s each; figures are medians over the rounds, and
+a ratio is the median of the rounds' own ratios, of which the middle half lies within "25-75 %". A server has one worker
+and is pinned to one core, its client to another one. "CPU" is processor time of all processes of a server, user's and
+system's. Requests bring 500 different rows of the S&P 500 in turn, because one row sent again and again stays in the
+nearest cache. Every peer gave the same answers to the same rows before it was measured.
+
+| figure | ours | against | peer | ratio | 25-75 % | reach | beyond | result |
+|---|---|---|---|---|---|---|---|---|
+{rows}
+
+"{engine}" is its own time for the same rows on the same core and one thread: row by row into bound buffers for
+`/predict`, and chunks of 1,024 rows for batches. nginx answers `GET /` from its configuration, without a body to read.
+What is beyond {engine} can be less than nothing in a server that predicts rows together, or by another engine.
+
+An open loop sends requests at half of the rate that the closed loop had found, and 500/s beside batches; a latency
+counts from when its request was due.
+
+{open_loop}
+
+## All servers, `/predict`, closed loop
+
+32 connections, each of which waits for its reply: what a server can do, not how long a caller waits. A server that
+does not use all of its core waited for the client, or for other work.
+
+| server | {models} |
+|---|{rules}
+{servers}
+| {engine}, row by row | {engine_rows} |
+"""
+
+_OPEN = "Open loop, {what}: {rate:,.0f} requests/s; the client sent 99 % of them within {delay:.0f} us of when it could"
+_OPEN_LOOPS = {**SHORT, "isolation": "forest beside batches"}
+_FAULTS = {
+    "client_is_limit": "the client's own delay is a good part of the latency",
+    "overload": "half of the requests waited as long as under full load",
+}
+
+_BUSY = """
+
+**Other work ran on the machine**: times are longer than on a quiet one, and single latencies say little; ratios within
+a round suffer less."""
+_BUSY_LOAD = 0.7
+"""Load of the machine, before anything was measured, that is more than a shell and an editor."""
+
+
+def render(results: dict[str, Any]) -> str:
+    """Return the document.
+
+    Parameters
+    ----------
+    results : dict
+        What `python -m bench.wire` writes as JSON.
+    """
+    figures, made = results["figures"], results["made"]
+    loads = results["servers"]
+    models = [model for model in SHORT if model in loads]
+    names = list(dict.fromkeys(name for model in models for name in loads[model]))
+    return _TEXT.format(
+        **{name: made[name] for name in ("command", "date", "processor", "cores", "system", "python", "load")},
+        seconds=made["seconds"],
+        rounds=_count(made["rounds"], "round"),
+        versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
+        rows="\n".join(
+            _row(figure, Comparison(**figures[figure.key]), results["open_loop"].get(figure.key.removeprefix("open/")))
+            for figure in FIGURES
+        ),
+        engine=ENGINE,
+        busy=_BUSY if made["load"] > _BUSY_LOAD else "",
+        open_loop="\n".join(_open(what, found) for what, found in results["open_loop"].items()),
+        models=" | ".join(f"{SHORT[model]}, requests/s | CPU a request | of its core" for model in models),
+        rules="---|---|---|" * len(models),
+        servers="\n".join(
+            f"| {name} | " + " | ".join(_load(loads[model].get(name)) for model in models) + " |" for name in names
+        ),
+        engine_rows=" | ".join(
+            f"- | {_side(Unit.MICROSECONDS, results['engine'][model]['row'])} | -" for model in models
+        ),
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def _row(figure: Figure, found: Comparison, open_loop: dict[str, Any] | None) -> str:
+    alone = figure.sense is Sense.VALUE
+    cells = (
+        figure.what,
+        _side(figure.unit, found.ours),
+        figure.peer or "-",
+        "-" if alone else _side(figure.unit, found.peer),
+        "-" if alone else f"**{_ratio(figure, found.ratio)}**",
+        f"{_ratio(figure, found.low)} to {_ratio(figure, found.high)}",
+        _ratio(figure, figure.reach) if figure.reach else "-",
+        _ratio(figure, figure.beyond) if figure.reach else "-",
+        f"no evidence: {fault}" if open_loop and (fault := _fault(open_loop)) else verdict(figure, found.ratio),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def verdict(figure: Figure, ratio: float) -> str:
+    """Say whether a figure is reached, and why it is not."""
+    if not figure.reach:
+        return "-"
+
+    def holds(asked: float) -> bool:
+        return ratio <= asked if figure.sense in (Sense.AT_MOST, Sense.VALUE) else ratio >= asked
+
+    if holds(figure.beyond):
+        return "beyond"
+    if holds(figure.reach):
+        return "reached"
+    reason = REASONS.get(figure.key)
+    return f"not reached: {reason}" if reason else "not reached"
+
+
+def _ratio(figure: Figure, ratio: float) -> str:
+    if figure.sense is Sense.VALUE:
+        return _side(figure.unit, ratio)
+    digits = 0 if abs(ratio) >= 100 else 1 if abs(ratio) >= 10 else 2
+    return f"{ratio:.{digits}f}" + ("x" if figure.sense is Sense.TIMES_LESS else "")
+
+
+def _side(unit: Unit, value: float) -> str:
+    value *= _FACTORS.get(unit, 1.0)
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2
+    text = f"{value:,.{digits}f}"
+    return f"{text}/s" if unit is Unit.PER_SECOND else f"{text} {unit.value}"
+
+
+def _load(load: dict[str, float] | None) -> str:
+    if load is None:
+        return "- | - | -"
+    return f"{load['rate']:,.0f} | {_side(Unit.MICROSECONDS, load['cpu'])} | {load['rate'] * load['cpu']:.0%}"
+
+
+def _open(what: str, found: dict[str, Any]) -> str:
+    text = _OPEN.format(what=_OPEN_LOOPS[what], rate=found["rate"], delay=found["delay"] * 1e6)
+    fault = _fault(found)
+    return f"- {text}{f'; {fault}' if fault else ''}."
+
+
+def _fault(open_loop: dict[str, Any]) -> str:
+    """Return why an open loop proves nothing of the server, if it had a fault."""
+    return next((text for fault, text in _FAULTS.items() if open_loop[fault]), "")

@@ -1,0 +1,145 @@
+"""Closed-loop load by `wrk`: as many requests as a server answers, on a number of connections, with varied bodies."""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.servers import CLIENT_CORE, MeasureError, Request, Server, find_program
+
+CONNECTIONS = 32
+
+_PATIENCE_SECONDS = 60
+
+_VARIED = """local requests, place = {}, 0
+
+function init()
+  wrk.headers["Content-Type"] = "application/json"
+  for body in io.lines(BODIES) do
+    requests[#requests + 1] = wrk.format("POST", "/predict", nil, body)
+  end
+end
+
+function request()
+  place = place % #requests + 1
+  return requests[place]
+end
+"""
+
+_AGAIN = """
+wrk.method = "POST"
+wrk.body = io.open(BODY, "rb"):read("*a")
+"""
+
+_REPORT = """
+function done(summary)
+  local errors = summary.errors
+  local lost = errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format("\\nfound %d %d %d %d\\n", summary.requests, summary.duration, errors.status, lost))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run of wrk found.
+
+    Attributes
+    ----------
+    rate : float
+        Requests answered a second.
+    cpu : float
+        Seconds of processor time of the server a request.
+    """
+
+    rate: float
+    cpu: float
+
+
+class Wrk:
+    """wrk with one thread on the client's core.
+
+    Parameters
+    ----------
+    folder : Path
+        Where its scripts are written.
+    bodies : sequence of bytes
+        Posted to `/predict` in turn.
+    """
+
+    def __init__(self, folder: Path, bodies: Sequence[bytes]) -> None:
+        self._folder = folder
+        lines = folder / "bodies.jsonl"
+        lines.write_bytes(b"\n".join(bodies))
+        self._predict = self._script("predict", _VARIED.replace("BODIES", f'"{lines}"'))
+        self._static = self._script("static", "")
+
+    def _script(self, name: str, text: str) -> Path:
+        path = self._folder / f"{name}.lua"
+        path.write_text(text + _REPORT)
+        return path
+
+    def run(self, server: Server, seconds: int, static: bool = False) -> Load:
+        """Load a server; `static` sends `GET /` instead of predictions.
+
+        Raises
+        ------
+        MeasureError
+            Where wrk is missing, or a request is answered with an error or not at all.
+        """
+        command = _command(server, self._static if static else self._predict, CONNECTIONS, seconds)
+        server.settle()
+        before = server.cpu_seconds()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _PATIENCE_SECONDS)
+        cpu = server.cpu_seconds() - before
+        server.settle()
+        return parse(done.stdout, cpu)
+
+    @contextmanager
+    def beside(self, server: Server, request: Request, seconds: int) -> Iterator[None]:
+        """Send one request again and again over one connection, for some seconds, while the block runs."""
+        body = self._folder / "again.body"
+        body.write_bytes(request.body)
+        headers = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in request.headers.items())
+        script = self._script("again", _AGAIN.replace("BODY", f'"{body}"') + headers)
+        command = _command(server, script, 1, seconds, request.path)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield
+                output, _ = process.communicate(timeout=seconds + _PATIENCE_SECONDS)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        parse(output, 0.0)
+        server.settle()
+
+
+def _command(server: Server, script: Path, connections: int, seconds: int, path: str = "/") -> list[str]:
+    pinned = [find_program("taskset", "util-linux"), "-c", str(CLIENT_CORE), find_program("wrk", "wrk")]
+    options = f"--threads 1 --connections {connections} --duration {seconds}s --timeout 30s --script {script}"
+    return [*pinned, *options.split(), f"http://127.0.0.1:{server.port}{path}"]
+
+
+def parse(output: str, cpu: float) -> Load:
+    """Read what the script has written.
+
+    Parameters
+    ----------
+    output : str
+        What wrk wrote.
+    cpu : float
+        Seconds of processor time of the server meanwhile.
+
+    Raises
+    ------
+    MeasureError
+        Where there is no report, no answer, or one that is an error.
+    """
+    found = [line.split()[1:] for line in output.splitlines() if line.startswith("found ")]
+    if len(found) != 1:
+        raise MeasureError(f"wrk failed:\n{output[-2000:]}")
+    requests, microseconds, refused, lost = (int(number) for number in found[0])
+    if refused or lost or not requests:
+        raise MeasureError(f"of {requests} requests {refused} were answered with an error and {lost} were lost")
+    return Load(requests / microseconds * 1e6, cpu / requests)
