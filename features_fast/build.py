@@ -1,10 +1,12 @@
-"""Build the kernels ahead of time: ``python -m features_fast.build [FOLDER]``."""
+"""Build kernels ahead of time: ``python -m features_fast.build [FOLDER]``."""
 
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,49 @@ TARGETS = {"x86_64": ("x86-64-v3", "x86-64"), "aarch64": ("aarch64",)}
 _CPU = {"x86-64-v3": "x86-64-v3", "x86-64": "x86-64", "aarch64": "generic"}
 
 
-def build(target: str, folder: Path = FOLDER) -> Path:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Kernels that become one library.
+
+    Attributes
+    ----------
+    module : str
+        The module that builds it as ``python -m MODULE``.
+    folder : Path
+        Where the library stands unless another folder is named.
+    path : callable
+        Path of the library for a target in a folder.
+    prefix : str
+        What the names of its functions begin with.
+    symbol : str
+        Name of the constant that holds the fingerprint of the source.
+    fingerprint : callable
+        SHA-256 of all that determines the machine code.
+    kernels : callable
+        Imports the kernels; returns name -> (function, signature), and numba's flags.
+    """
+
+    module: str
+    folder: Path
+    path: Callable[[str, Path], Path]
+    prefix: str
+    symbol: str
+    fingerprint: Callable[[], str]
+    kernels: Callable[[], tuple[dict[str, tuple[Any, Any]], dict[str, Any]]]
+
+
+def _feature_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
+    from features_fast import _kernels
+
+    return _kernels.KERNELS, dict(_kernels.FLAGS)
+
+
+FEATURES = Source(
+    "features_fast.build", FOLDER, library_path, "features_fast_", SOURCE_SYMBOL, fingerprint, _feature_kernels
+)
+
+
+def build(target: str, folder: Path | None = None, source: Source = FEATURES) -> Path:
     """Build the library for one target and return its path.
 
     A process of its own compiles, because numba reads the processor to compile for once, at import.
@@ -29,12 +73,13 @@ def build(target: str, folder: Path = FOLDER) -> Path:
     """
     if target not in _CPU:
         raise TicklineError(f"target: expected one of {', '.join(_CPU)}, not {target}")
+    folder = folder or source.folder
     folder.mkdir(parents=True, exist_ok=True)
-    path = library_path(target, folder)
+    path = source.path(target, folder)
     environment = os.environ | {"NUMBA_CPU_NAME": _CPU[target], "NUMBA_CPU_FEATURES": ""}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         object_file, linked = Path(scratch) / "kernels.o", Path(scratch) / path.name
-        _run([sys.executable, "-m", "features_fast.build", "--object", str(object_file)], environment)
+        _run([sys.executable, "-m", source.module, "--object", str(object_file)], environment)
         _run(["cc", "-shared", "-s", "-o", str(linked), str(object_file), "-lm"], environment)
         # Replaced, not overwritten: a process that has loaded the library keeps the file that it has.
         linked.replace(path)
@@ -45,26 +90,25 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
     try:
         subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise TicklineError(f"features_fast.build: {command[0]} is needed and not installed") from error
+        raise TicklineError(f"build: {command[0]} is needed and not installed") from error
     except subprocess.CalledProcessError as error:
-        raise TicklineError(f"features_fast.build: {command[0]} failed: {error.stderr.strip()}") from error
+        raise TicklineError(f"build: {command[0]} failed: {error.stderr.strip()}") from error
 
 
-def emit(path: Path) -> None:
+def emit(path: Path, source: Source) -> None:
     """Compile the kernels for the processor that numba was told and write them as one object file."""
     import llvmlite.binding as llvm
     import numba
 
-    from features_fast import _kernels
-
     cfunc: Any = numba.cfunc
-    module = llvm.parse_assembly(f'@{SOURCE_SYMBOL} = constant [65 x i8] c"{fingerprint()}\\00"')
-    exported = {SOURCE_SYMBOL}
-    for name, (function, signature) in _kernels.KERNELS.items():
-        compiled = cfunc(signature, **_kernels.FLAGS)(function)
+    module = llvm.parse_assembly(f'@{source.symbol} = constant [65 x i8] c"{source.fingerprint()}\\00"')
+    exported = {source.symbol}
+    kernels, flags = source.kernels()
+    for name, (function, signature) in kernels.items():
+        compiled = cfunc(signature, **flags)(function)
         part = llvm.parse_assembly(compiled.inspect_llvm())
-        part.get_function(compiled.native_name).name = f"features_fast_{name}"
-        exported.add(f"features_fast_{name}")
+        part.get_function(compiled.native_name).name = source.prefix + name
+        exported.add(source.prefix + name)
         module.link_in(part)
     for symbol in (*module.functions, *module.global_variables):
         if not symbol.is_declaration and symbol.name not in exported:
@@ -78,15 +122,15 @@ def emit(path: Path) -> None:
     path.write_bytes(machine.emit_object(module))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], source: Source = FEATURES) -> int:
     """Build every library of this machine into the package, or into a folder."""
     if arguments[:1] == ["--object"]:
-        emit(Path(arguments[1]))
+        emit(Path(arguments[1]), source)
         return 0
-    folder = Path(arguments[0]) if arguments else FOLDER
+    folder = Path(arguments[0]) if arguments else source.folder
     try:
         for target in TARGETS.get(platform.machine(), ()):
-            print(build(target, folder))
+            print(build(target, folder, source))
     except TicklineError as error:
         print(error, file=sys.stderr)
         return 1

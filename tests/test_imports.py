@@ -27,7 +27,6 @@ ALLOWED = {
 
 ALLOWED_IN_MODULES = {
     "runtime/_codec.py": COMPILER,
-    "runtime/build.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
     "runtime/grpc_server.py": {"grpc", "google"},
     "runtime/_messages/inference_pb2.py": {"google"},

@@ -8,7 +8,7 @@ import pytest
 
 from features_fast import TicklineError
 from features_fast import build as build_module
-from features_fast.build import TARGETS, build, main
+from features_fast.build import TARGETS, Source, build, main
 from features_fast.library import library_path, load, targets
 
 
@@ -30,7 +30,7 @@ def test_a_library_needs_nothing_but_the_c_library(folder: Path) -> None:
 def test_the_command_builds_all_and_prints_their_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(build_module, "build", lambda target, folder: library_path(target, folder))
+    monkeypatch.setattr(build_module, "build", lambda target, folder, source: library_path(target, folder))
     assert main([str(tmp_path)]) == 0
     expected = [str(library_path(target, tmp_path)) for target in targets()]
     assert set(expected) <= set(capsys.readouterr().out.split())
@@ -60,17 +60,17 @@ def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_linker_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TicklineError, match=r"^features_fast.build: no-such-linker is needed and not installed$"):
+    with pytest.raises(TicklineError, match=r"^build: no-such-linker is needed and not installed$"):
         build_module._run(["no-such-linker"], {})
 
 
 def test_a_failure_is_one_line_and_exit_status_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(target: str, folder: Path) -> Path:
+    def fail(target: str, folder: Path, source: Source) -> Path:
         build_module._run([sys.executable, "-c", "raise SystemExit('no space left')"], {})
         return folder
 
     monkeypatch.setattr(build_module, "build", fail)
     assert main([str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"features_fast.build: {sys.executable} failed: no space left\n"
+    assert capsys.readouterr().err == f"build: {sys.executable} failed: no space left\n"

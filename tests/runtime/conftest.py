@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from export import export_classifier
 from features_fast import FEATURE_NAMES, specification_hash
+from features_fast.build import build
 from features_fast.library import targets
 from runtime.artifact import seal
-from runtime.build import build
+from runtime.build import CODEC
 from runtime.codec import Codec, load
 from tests.serving import RunningServer, running_server
 
@@ -88,7 +89,7 @@ def three_class_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def codec_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library of batches' kernels, built here and now."""
-    return build(targets()[0], tmp_path_factory.mktemp("codec"))
+    return build(targets()[0], tmp_path_factory.mktemp("codec"), CODEC)
 
 
 @pytest.fixture(scope="session")

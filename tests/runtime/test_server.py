@@ -87,6 +87,7 @@ def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
         wait_until(lambda: b"workers_ready 2.0" in running.request("GET", "/metrics").body, "two workers are ready")
         for _ in range(40):
             assert running.request("POST", "/predict", ROW).status == 200
+        wait_until(lambda: counted(running) == 40, "all replies are counted")  # a reply is counted after it was written
         assert {counted(running) for _ in range(20)} == {40.0}
         victim = int(running.wait_for_line(r"Started server process \[(\d+)\]")[1])
         os.kill(victim, signal.SIGKILL)
@@ -95,6 +96,7 @@ def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
         assert counted(running) == 40.0
         for _ in range(20):
             assert running.request("POST", "/predict", ROW).status == 200
+        wait_until(lambda: counted(running) == 60, "all replies are counted")
         assert {counted(running) for _ in range(20)} == {60.0}
 
 
