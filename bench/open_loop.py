@@ -22,6 +22,8 @@ from bench.servers import MeasureError
 CONNECTIONS = 32
 LIMIT = 0.2
 """Share of the 99th percentile that the client's own delay may have; beyond it the client is the limit."""
+BUSY = 0.9
+"""Share of the time that the client may be at work; beyond it the client is the limit."""
 
 _PATIENCE_SECONDS = 10.0
 _HEAD_END = b"\r\n\r\n"
@@ -53,11 +55,14 @@ class Outcome:
     delays : ndarray
         Seconds by which the client sent each request later than it could have, float64 (requests,): after it was due
         and a connection was free.
+    busy : float
+        Share of the time in which the client sent or received, rather than looked for something to do.
     """
 
     rate: float
     latencies: NDArray[np.float64]
     delays: NDArray[np.float64]
+    busy: float
 
     def percentile(self, percent: float) -> float:
         """Return a percentile of the latencies."""
@@ -65,8 +70,8 @@ class Outcome:
 
     @property
     def client_is_limit(self) -> bool:
-        """Whether the client's own delays are a good part of what it measured."""
-        return bool(np.percentile(self.delays, 99) > LIMIT * self.percentile(99))
+        """Whether the client's own delays are a good part of what it measured, or it had no time to spare."""
+        return self.busy > BUSY or bool(np.percentile(self.delays, 99) > LIMIT * self.percentile(99))
 
     def is_overload(self, capacity: float) -> bool:
         """Tell whether requests waited as long as they do in a closed loop that asks for all of the capacity.
@@ -114,24 +119,29 @@ def run(
     number_of = [0] * transport.connections
     start = clock()
     sent = done = 0
+    last, idle, worked = start, 0.0, True
     while done < count:
         now = clock()
-        due = start + sent / rate
-        if sent < count and free and now >= due:
+        if not worked:
+            idle += now - last
+        last, worked = now, False
+        while sent < count and free and now >= (due := start + sent / rate):
             connection = free.popleft()
             due_of[connection], number_of[connection] = due, sent
             delays[sent] = now - max(due, free_since[connection])
             transport.send(connection, requests[sent % len(requests)])
             sent += 1
+            now, worked = clock(), True
         for connection in transport.answered():
             arrived = clock()
             latencies[number_of[connection]] = arrived - due_of[connection]
             free_since[connection] = arrived
             free.append(connection)
             done += 1
+            worked = True
         if now > start + count / rate + _PATIENCE_SECONDS:
             raise MeasureError(f"{count - done} of {count} requests were not answered")
-    return Outcome(rate, latencies, delays)
+    return Outcome(rate, latencies, delays, 1.0 - idle / (clock() - start))
 
 
 class Sockets:

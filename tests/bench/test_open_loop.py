@@ -26,13 +26,14 @@ class Clock:
 class FakeTransport:
     """A server that takes a constant time for each request, one after the other, and stalls once.
 
-    Looking for replies lets a tick pass.
+    Looking for replies lets a tick pass, and sending costs what a test says.
     """
 
     def __init__(self, clock: Clock, connections: int, service: float, stall: tuple[float, float] = (0.0, 0.0)) -> None:
         self.connections = connections
         self.sent: list[tuple[float, int, bytes]] = []
         self.tick = 0.001
+        self.cost = 0.0
         self._clock = clock
         self._service = service
         self._stall = clock.now + stall[0], clock.now + stall[0] + stall[1]
@@ -41,6 +42,7 @@ class FakeTransport:
 
     def send(self, connection: int, request: bytes) -> None:
         assert all(busy != connection for _, busy in self._finished), "the connection waits for a reply"
+        self._clock.now += self.cost
         self.sent.append((self._clock.now, connection, request))
         begin = max(self._clock.now, self._idle_from)
         if self._stall[0] <= begin < self._stall[1]:
@@ -92,6 +94,17 @@ def test_a_slow_client_says_that_it_is_the_limit() -> None:
     assert run(transport, [b"x"], rate=10.0, count=20, clock=clock).client_is_limit
 
 
+def test_a_client_without_time_to_spare_says_that_it_is_the_limit() -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=2, service=0.0)
+    transport.cost = 0.02
+    outcome = run(transport, [b"x"], rate=100.0, count=200, clock=clock)
+    # It falls behind by as much again as it sends, yet sends over each connection soon after that became free.
+    assert outcome.latencies.max() > 1.0
+    assert outcome.delays.max() < 0.1
+    assert outcome.client_is_limit
+
+
 def test_replies_that_never_come_end_the_run() -> None:
     clock = Clock()
     transport = FakeTransport(clock, connections=1, service=1e9)
@@ -100,14 +113,14 @@ def test_replies_that_never_come_end_the_run() -> None:
 
 
 def test_percentiles_are_those_of_the_latencies() -> None:
-    outcome = Outcome(1.0, np.arange(1.0, 102.0), np.zeros(101))
+    outcome = Outcome(1.0, np.arange(1.0, 102.0), np.zeros(101), 0.0)
     assert (outcome.percentile(50), outcome.percentile(99)) == (51.0, 100.0)
 
 
 def test_waits_as_long_as_under_full_load_are_an_overload() -> None:
     # 32 connections of which each waits for its reply, and 1,000 replies a second: 32 ms a reply.
-    assert not Outcome(500.0, np.full(9, 0.031), np.zeros(9)).is_overload(capacity=1000.0)
-    assert Outcome(500.0, np.full(9, 0.033), np.zeros(9)).is_overload(capacity=1000.0)
+    assert not Outcome(500.0, np.full(9, 0.031), np.zeros(9), 0.0).is_overload(capacity=1000.0)
+    assert Outcome(500.0, np.full(9, 0.033), np.zeros(9), 0.0).is_overload(capacity=1000.0)
 
 
 def test_a_reply_is_complete_with_its_last_byte() -> None:
