@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense, Unit
+from bench.wire_figures import ENGINE, FIGURES, NGINX, SHORT, Comparison, Figure, Sense, Unit
 
 REASONS: dict[str, str] = {}
 """Why a figure is not reached, one sentence each by the figure's key, where it is known from evidence."""
@@ -51,6 +51,9 @@ _FAULTS = {
     "overload": "half of the requests waited as long as under full load",
 }
 
+_CEILING_SHARE = 0.7
+"""Share of its core that nginx uses where it, rather than the client or other work, is the limit of requests/s."""
+
 _BUSY = """
 
 **Other work ran on the machine**: times are longer than on a quiet one, and single latencies say little; ratios within
@@ -77,8 +80,7 @@ def render(results: dict[str, Any]) -> str:
         rounds=_count(made["rounds"], "round"),
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         rows="\n".join(
-            _row(figure, Comparison(**figures[figure.key]), results["open_loop"].get(figure.key.removeprefix("open/")))
-            for figure in FIGURES
+            _row(figure, Comparison(**figures[figure.key]), _no_evidence(figure, results)) for figure in FIGURES
         ),
         engine=ENGINE,
         busy=_BUSY if made["load"] > _BUSY_LOAD else "",
@@ -98,7 +100,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
 
 
-def _row(figure: Figure, found: Comparison, open_loop: dict[str, Any] | None) -> str:
+def _row(figure: Figure, found: Comparison, no_evidence: str) -> str:
     alone = figure.sense is Sense.VALUE
     cells = (
         figure.what,
@@ -109,9 +111,20 @@ def _row(figure: Figure, found: Comparison, open_loop: dict[str, Any] | None) ->
         f"{_ratio(figure, found.low)} to {_ratio(figure, found.high)}",
         _ratio(figure, figure.reach) if figure.reach else "-",
         _ratio(figure, figure.beyond) if figure.reach else "-",
-        f"no evidence: {fault}" if open_loop and (fault := _fault(open_loop)) else verdict(figure, found.ratio),
+        f"no evidence: {no_evidence}" if no_evidence else verdict(figure, found.ratio),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _no_evidence(figure: Figure, results: dict[str, Any]) -> str:
+    """Return what disturbed a figure so much that it proves nothing, if anything did."""
+    kind, _, model = figure.key.partition("/")
+    if kind == "rate":
+        load = results["servers"][model][NGINX]
+        share = load["rate"] * load["cpu"]
+        return f"nginx used {share:.0%} of its core, so that it was no ceiling" if share < _CEILING_SHARE else ""
+    open_loop = results["open_loop"].get(model or kind) if kind in ("open", "isolation") else None
+    return _fault(open_loop) if open_loop else ""
 
 
 def verdict(figure: Figure, ratio: float) -> str:

@@ -59,3 +59,14 @@ def test_an_open_loop_with_a_fault_reaches_nothing() -> None:
     with_fault = [line for line in render(results).splitlines() if figure.what in line]
     assert [line.split(" | ")[-1] for line in lines] == ["beyond |"]
     assert [line.split(" | ")[-1].startswith("no evidence: ") for line in with_fault] == [True]
+
+
+def test_an_idle_ceiling_is_no_evidence() -> None:
+    results = json.loads(RESULTS.read_text())
+    figure = next(figure for figure in FIGURES if figure.key.startswith("rate/"))
+    load = results["servers"][figure.key.removeprefix("rate/")][figure.peer]
+    for cpu, expected in ((0.5e-5, "no evidence: nginx used 50% of its core, so that it was no ceiling |"), (1e-5, "")):
+        load.update(rate=1e5, cpu=cpu)
+        (line,) = [line for line in render(results).splitlines() if figure.what in line]
+        assert ("no evidence" in line) == bool(expected)
+        assert line.endswith(expected)
