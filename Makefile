@@ -43,10 +43,10 @@ test-system: .venv/kernels ## run the tests that need Docker; installs it on Deb
 	$(BIN)/pytest -m system
 
 bench: .venv/kernels ## run all benchmarks
-	$(BIN)/pytest bench --benchmark-only
+	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
 
 bench-smoke: .venv/kernels ## run every benchmark for a moment, to see that each one works
-	$(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.05 --benchmark-min-rounds=3 --benchmark-warmup=off
+	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.05 --benchmark-min-rounds=3 --benchmark-warmup=off
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet
