@@ -1,6 +1,7 @@
 """`POST /predict/batch`: which body, which reply, and the way of a batch through the worker."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -138,13 +139,13 @@ class PiecewiseResponse(Response):
     """
 
     def __init__(self, pieces: Sequence[bytes], kind: str) -> None:
-        self._pieces = pieces
+        self._pieces = deque(pieces)
         super().__init__(headers={"Content-Length": str(sum(map(len, pieces)))}, media_type=kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the reply."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for piece in self._pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        while self._pieces:  # each is freed when it is sent, and not all of them at once
+            await send({"type": "http.response.body", "body": self._pieces.popleft(), "more_body": True})
             await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})

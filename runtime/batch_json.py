@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.codec import CODEC, END, MORE, Codec
+from runtime.codec import CODEC, END, ODD, Codec
 from runtime.decoding import RowDecoder, decode_number
-from runtime.json_text import JsonText
+from runtime.json_text import IncompleteError, JsonText
 from runtime.problems import Problem
 
 Bad = list[tuple[int, Problem]]
@@ -35,23 +35,24 @@ class JsonBatch:
     def __init__(self, decoder: RowDecoder, max_rows: int, codec: Codec | None = CODEC) -> None:
         self._decoder = decoder
         self._max_rows = max_rows
-        self._codec = codec
-        self._body = bytearray()
-        self._complete = False
+        self._streams = codec is not None
+        self._text = JsonText(codec)
         self._rows: _Rows | None = None
+        self._wanted = 0
 
     @property
     def waiting(self) -> int:
         """Bytes that could be read now."""
-        return len(self._body) if self._complete else 0
+        ready = self._text.complete or (self._streams and len(self._text) >= self._wanted)
+        return len(self._text) if ready else 0
 
     def feed(self, piece: bytes) -> None:
         """Take a piece of the body."""
-        self._body += piece
+        self._text.feed(piece)
 
     def close(self) -> None:
         """Take the body as complete."""
-        self._complete = True
+        self._text.complete = True
 
     def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
         """Fill `out`, float32 (n, features), with the next rows; return how many, and the bad ones, which are zeros.
@@ -61,20 +62,32 @@ class JsonBatch:
         Problem
             400 where the body is no JSON, 422 where it has another structure than a batch.
         """
-        if not self._complete:
+        if not self.waiting and not self._text.complete:
             return 0, []
-        if self._rows is None:
-            self._rows = self._open()
-        return self._rows.read(out)
+        found: tuple[int, Bad] = 0, []
+        try:
+            if self._rows is None:
+                self._rows = self._open()
+            found = self._rows.read(out)
+        except IncompleteError:
+            self._text.position = 0
+        else:
+            self._text.forget()
+        if not found[0]:
+            self._wanted = 2 * len(self._text)  # what is long is looked at again when there is twice as much of it
+        return found
 
     def _open(self) -> "_Rows":
-        text = JsonText(self._body, self._codec)
+        """Read what stands in front of the rows."""
+        text = self._text
         if not text.enter_object("body"):
             raise Problem(422, "this field is required and missing", field="features")
         name = text.name()
         if name == "features":
             return _ListedRows(text, self._decoder)
         if name == "columns":
+            if not text.complete:
+                raise IncompleteError  # the first row is complete when the last column is
             return _Columns(text, self._decoder.feature_names, self._max_rows)
         raise _unknown(name)
 
@@ -94,14 +107,8 @@ class _ListedRows:
         self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
         self._longest = 4096 + 64 * len(names) + 8 * len(self._names)
         self._read = 0
-        self._open = text.enter_list("features") or self._end()
-
-    def _end(self) -> bool:
-        """Check what follows the list; return False, since it is no longer open."""
-        if self._text.more_members():
-            raise _unknown(self._text.name())
-        self._text.end()
-        return False
+        self._open = text.enter_list("features")
+        self._ended = False
 
     def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
         text, count = self._text, 0
@@ -109,23 +116,40 @@ class _ListedRows:
         while self._open and count < len(out):
             count = text.rows(out, count, self._names, self._ends)
             if text.stopped == END:
-                self._open = self._end()
-            elif text.stopped != MORE:
+                self._open = False
+            elif text.stopped == ODD:
+                begin = text.position
                 try:
-                    self._odd(out[count], f"features[{self._read + count}]")
-                except Problem as problem:
-                    if problem.status != 422:
-                        raise text.malformed() from None
+                    problem = self._odd(out[count], f"features[{self._read + count}]")
+                    self._open = text.more()
+                except IncompleteError:
+                    text.position = begin
+                    break
+                if problem:
                     out[count] = 0
                     bad.append((count, problem))
                 count += 1
-                self._open = text.more() or self._end()
+        if not self._open and text.complete and not self._ended:
+            self._end()
         self._read += count
         return count, bad
 
-    def _odd(self, row: NDArray[np.float32], field: str) -> None:
-        """Decode a row that is not plain; raises Problem."""
-        self._decoder.decode_row(self._text.element(self._longest, field), row.data.cast("B"), field)
+    def _odd(self, row: NDArray[np.float32], field: str) -> Problem | None:
+        """Decode a row that is not plain; return what is wrong with it."""
+        try:
+            self._decoder.decode_row(self._text.element(self._longest, field), row.data.cast("B"), field)
+        except Problem as problem:
+            if problem.status != 422:
+                raise self._text.malformed() from None
+            return problem
+        return None
+
+    def _end(self) -> None:
+        """Check what follows the list."""
+        if self._text.more_members():
+            raise _unknown(self._text.name())
+        self._text.end()
+        self._ended = True
 
 
 class _Columns:
@@ -170,7 +194,7 @@ class _Columns:
             count = text.column(out, count)
             if text.stopped == END:
                 break
-            if text.stopped != MORE:
+            if text.stopped == ODD:
                 position = f"{field}[{count}]"
                 try:
                     out[count] = decode_number(text.element(_LONGEST_NUMBER, position), position)

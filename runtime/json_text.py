@@ -1,4 +1,4 @@
-"""A JSON text that is read value by value, so that no body is ever decoded in one go."""
+"""A JSON text that is read value by value while it arrives, so that no body is ever held or decoded as a whole."""
 
 import ctypes
 import json
@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features_fast.errors import TicklineError
 from runtime.codec import ODD, POSITION, STATE_WORDS, STATUS, Codec
 from runtime.decoding import DECODE_ERRORS
 from runtime.problems import Problem
@@ -29,27 +30,52 @@ _LONGEST_NAME = 4096
 _SCANNER = json.JSONDecoder(parse_int=float, parse_float=float)
 
 
+class IncompleteError(TicklineError):
+    """The text ends here so far; whoever reads it goes back to where it began and waits for more."""
+
+
 class JsonText:
-    """A text and a position in it.
+    """A text that arrives piece by piece, and a position in it. What has been read can be forgotten.
 
     Parameters
     ----------
-    body : bytearray
-        The text; it is kept, and ends with a zero byte from now on, at which the kernels stop.
     codec : Codec or None
-        The kernels; without them Python finds where values end and reads no numbers itself.
+        The kernels; without them Python finds where values end, once the text is complete, and reads no numbers itself.
+
+    Attributes
+    ----------
+    position : int
+        Where reading goes on, in what has not been forgotten.
+    complete : bool
+        Whether no more pieces come.
     """
 
-    def __init__(self, body: bytearray, codec: Codec | None) -> None:
-        self._length = len(body)
-        body.append(0)
-        self._body = body
-        self._pinned = (ctypes.c_char * len(body)).from_buffer(body)
-        self._address = ctypes.addressof(self._pinned)
+    def __init__(self, codec: Codec | None) -> None:
+        self.position = 0
+        self.complete = False
         self._codec = codec
+        self._body = bytearray()  # ends with a zero byte that is not counted, at which the kernels stop
+        self._forgotten = 0
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._state_address = self._state.ctypes.data
-        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def feed(self, piece: bytes) -> None:
+        """Take a piece."""
+        self._body += piece
+
+    def forget(self) -> None:
+        """Drop what is in front of the position, where a text is read while it arrives."""
+        if self._codec is None:
+            return
+        del self._body[: self.position]
+        self._forgotten += self.position
+        self.position = 0
+
+    def _address(self) -> int:
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._body))
 
     def rows(self, out: NDArray[np.float32], count: int, names: NDArray[np.uint8], ends: NDArray[np.int64]) -> int:
         """Read plain rows from an element on, after the first `count` rows of `out`; return the rows now in it.
@@ -57,11 +83,12 @@ class JsonText:
         `stopped` says why there are no more. `names` are the features as JSON strings, one after the other, and
         `ends` where each one ends.
         """
-        if self._codec is None:
+        if self._codec is None or not self._body:
+            self._state[STATUS] = ODD
             return count
         count = self._codec.rows(
-            self._address,
-            self._position,
+            self._address(),
+            self.position,
             out.ctypes.data,
             count,
             len(out),
@@ -70,21 +97,24 @@ class JsonText:
             ends.ctypes.data,
             self._state_address,
         )
-        self._position = int(self._state[POSITION])
+        self.position = int(self._state[POSITION])
         return count
 
     def column(self, out: NDArray[np.float32], count: int) -> int:
         """Read plain numbers as `rows` reads rows."""
-        if self._codec is None:
+        if self._codec is None or not self._body:
+            self._state[STATUS] = ODD
             return count
-        count = self._codec.column(self._address, self._position, out.ctypes.data, count, len(out), self._state_address)
-        self._position = int(self._state[POSITION])
+        count = self._codec.column(
+            self._address(), self.position, out.ctypes.data, count, len(out), self._state_address
+        )
+        self.position = int(self._state[POSITION])
         return count
 
     @property
     def stopped(self) -> int:
         """Why the last `rows` or `column` stopped: MORE, END or ODD."""
-        return ODD if self._codec is None else int(self._state[STATUS])
+        return int(self._state[STATUS])
 
     def element(self, longest: int, field: str) -> bytes:
         """Return the next element of a list and go behind it.
@@ -92,14 +122,16 @@ class JsonText:
         Raises
         ------
         Problem
-            400 where the text ends in it, 422 where it is longer than `longest`.
+            400 where the text is no JSON, 422 where the element is longer than `longest`.
+        IncompleteError
+            Where it has not come completely.
         """
         begin = self._next()
         self._skip()
-        length = self._position - begin
+        length = self.position - begin
         if length > longest:
             raise Problem(422, f"expected at most {longest} bytes of text, got {length}", field=field)
-        return bytes(self._body[begin : self._position])
+        return bytes(self._body[begin : self.position])
 
     def more(self) -> bool:
         """Go behind the comma or the closing bracket that follows an element; return whether it is the comma."""
@@ -123,9 +155,9 @@ class JsonText:
             if received is None:
                 raise self.malformed()
             raise Problem(422, f"expected {kind}, got {received}", field=field, expected=kind, received=received)
-        self._position += 1
+        self.position += 1
         if self._body[self._next()] == closing:
-            self._position += 1
+            self.position += 1
             return False
         return True
 
@@ -135,12 +167,12 @@ class JsonText:
         if self._body[begin] != _QUOTE:
             raise self.malformed()
         self._skip()
-        if self._position - begin > _LONGEST_NAME:
+        if self.position - begin > _LONGEST_NAME:
             raise Problem(
-                422, f"expected names of at most {_LONGEST_NAME} bytes, got {self._position - begin}", field="body"
+                422, f"expected names of at most {_LONGEST_NAME} bytes, got {self.position - begin}", field="body"
             )
         try:
-            name = msgspec.json.decode(bytes(self._body[begin : self._position]), type=str)
+            name = msgspec.json.decode(bytes(self._body[begin : self.position]), type=str)
         except DECODE_ERRORS:
             raise self.malformed() from None
         if self._take() != _COLON:
@@ -156,43 +188,52 @@ class JsonText:
 
     def end(self) -> None:
         """Check that nothing follows."""
-        if self._next() != self._length:
+        self.position = self._blank()
+        if self.position != len(self._body):
             raise self.malformed()
 
     def malformed(self) -> Problem:
         """Return the problem of a text that is no JSON."""
-        if self._next() == self._length and not self._body[: self._length].strip():
+        if not self._forgotten and _BLANK.fullmatch(self._body):
             return Problem(400, "the body is empty; expected a JSON object")
-        return Problem(400, f"the body is not valid JSON in UTF-8: unexpected input near byte {self._position}")
+        byte = self._forgotten + self.position
+        return Problem(400, f"the body is not valid JSON in UTF-8: unexpected input near byte {byte}")
+
+    def _blank(self) -> int:
+        """Return the place of the next byte that is no white space."""
+        match = _BLANK.match(self._body, self.position)
+        assert match is not None  # it matches nothing too
+        return match.end()
 
     def _next(self) -> int:
-        """Go behind white space."""
-        match = _BLANK.match(self._body, self._position, self._length)
-        assert match is not None  # it matches nothing too
-        self._position = match.end()
-        return self._position
+        """Go behind white space, to a byte that is there."""
+        self.position = self._blank()
+        if self.position == len(self._body):
+            raise self.malformed() if self.complete else IncompleteError
+        return self.position
 
     def _take(self) -> int:
         """Return the next byte that is no white space and go behind it."""
         byte = self._body[self._next()]
-        if self._position < self._length:
-            self._position += 1
+        self.position += 1
         return byte
 
     def _skip(self) -> None:
         """Go behind a value."""
         if self._codec is not None:
-            behind = self._codec.skip(self._address, self._position, self._length)
+            behind = self._codec.skip(self._address(), self.position, len(self._body))
         else:
             try:
-                behind = _SCANNER.raw_decode(self._characters, self._position)[1]
+                behind = _SCANNER.raw_decode(self._characters, self.position)[1]
             except (ValueError, RecursionError):
                 behind = -1
+        if not self.complete and (behind < 0 or behind == len(self._body)):
+            raise IncompleteError
         if behind < 0:
             raise self.malformed()
-        self._position = behind
+        self.position = behind
 
     @cached_property
     def _characters(self) -> str:
-        """The text with a character a byte, so that a position is the same in both."""
-        return self._body[: self._length].decode("latin-1")
+        """The complete text with a character a byte, so that a position is the same in both."""
+        return self._body.decode("latin-1")

@@ -20,27 +20,30 @@ DECODER = RowDecoder(NAMES)
 Read = tuple[NDArray[np.float32], dict[int, tuple[str, str]]]
 
 
-def read_all(body: bytes, codec: Codec | None, room: int = 3, max_rows: int = 50) -> Read:
-    """Return all rows of a body, and field and detail of the bad ones by index."""
-    batch = JsonBatch(DECODER, max_rows, codec)
-    for start in range(0, len(body), 7):
-        batch.feed(body[start : start + 7])
-        assert batch.read(np.empty((1, len(NAMES)), np.float32)) == (0, [])
-    batch.close()
+def read_all(body: bytes, codec: Codec | None, piece: int = 7, room: int = 3) -> Read:
+    """Feed a body piece by piece, read what can be read, and return all rows, and field and detail of the bad ones."""
+    batch = JsonBatch(DECODER, 50, codec)
     rows = [np.empty((0, len(NAMES)), np.float32)]
     refused: dict[int, tuple[str, str]] = {}
-    index = 0
-    while True:
-        out = np.full((room, len(NAMES)), 7, np.float32)
-        count, bad = batch.read(out)
-        if not count:
-            return np.concatenate(rows), refused
-        for place, problem in bad:
-            assert problem.status == 422
-            assert not out[place].any()
-            refused[index + place] = (problem.members["field"], problem.members["detail"])
-        rows.append(out[:count])
-        index += count
+
+    def read() -> None:
+        while True:
+            out = np.full((room, len(NAMES)), 7, np.float32)
+            count, bad = batch.read(out)
+            if not count:
+                return
+            for place, problem in bad:
+                assert problem.status == 422
+                assert not out[place].any()
+                refused[sum(map(len, rows)) + place] = (problem.members["field"], problem.members["detail"])
+            rows.append(out[:count])
+
+    for start in range(0, len(body), piece):
+        batch.feed(body[start : start + piece])
+        read()
+    batch.close()
+    read()
+    return np.concatenate(rows), refused
 
 
 def outcome(body: bytes, codec: Codec | None) -> tuple[Any, ...]:
@@ -77,10 +80,12 @@ ascii_only = st.booleans()
 
 
 @settings(max_examples=500, derandomize=True, deadline=None)
-@given(batch=st.lists(rows, max_size=8), indent=indents, ascii_only=ascii_only)
-def test_rows_are_those_of_single_predictions(codec: Codec, batch: list[Any], indent: int, ascii_only: bool) -> None:
+@given(batch=st.lists(rows, max_size=8), indent=indents, ascii_only=ascii_only, piece=st.integers(1, 300))
+def test_rows_are_those_of_single_predictions(
+    codec: Codec, batch: list[Any], indent: int, ascii_only: bool, piece: int
+) -> None:
     body = json.dumps({"features": batch}, indent=indent, ensure_ascii=ascii_only).encode()
-    read, refused = read_all(body, codec)
+    read, refused = read_all(body, codec, piece)
     assert len(read) == len(batch)
     for index, row in enumerate(batch):
         expected = single(row)
@@ -192,6 +197,24 @@ def test_a_fault_of_structure_refuses_the_whole(
 def test_reading_stops_one_row_behind_the_limit(codec: Codec) -> None:
     body = json.dumps({"columns": dict.fromkeys(NAMES, [1.5] * 51)}).encode()
     assert len(read_all(body, codec)[0]) == 51  # which the batch refuses
+
+
+def test_rows_are_read_while_they_arrive_and_then_forgotten(codec: Codec) -> None:
+    batch, out = JsonBatch(DECODER, 50, codec), np.empty((50, 3), np.float32)
+    batch.feed(b'{"features": [[1, 2, 3], [4, 5, 6], [7, ')
+    assert batch.read(out)[0] == 2
+    assert out[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
+    batch.feed(b"8, 9")
+    assert batch.read(out) == (0, [])
+    assert batch.waiting == 0
+    batch.feed(b"],     null")
+    assert batch.read(out)[0] == 1
+    assert batch.waiting <= len("null")
+    batch.feed(b"]}")
+    batch.close()
+    count, bad = batch.read(out)
+    assert (count, [problem.members["field"] for _, problem in bad]) == (1, ["features[3]"])
+    assert batch.read(out) == (0, [])
 
 
 def test_a_row_of_any_length_costs_no_more_than_its_text(codec: Codec) -> None:
