@@ -89,8 +89,19 @@ def targets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
     return ["x86-64-v3", "x86-64"] if _X86_64_V3.issubset(flags) else ["x86-64"]
 
 
-def load(path: Path) -> Library:
-    """Load a library built ahead of time.
+def open_library(path: Path, symbol: str, source: str, builder: str) -> ctypes.CDLL:
+    """Open a library built ahead of time.
+
+    Parameters
+    ----------
+    path : Path
+        The library.
+    symbol : str
+        Name of its constant that holds the fingerprint of what it was built from.
+    source : str
+        Fingerprint of the source as it is now.
+    builder : str
+        The module that builds it.
 
     Raises
     ------
@@ -99,11 +110,23 @@ def load(path: Path) -> Library:
     """
     try:
         loaded = ctypes.CDLL(str(path))
-        built_from = (ctypes.c_char * 64).in_dll(loaded, SOURCE_SYMBOL).value.decode()
+        built_from = (ctypes.c_char * 64).in_dll(loaded, symbol).value.decode()
     except (OSError, ValueError) as error:
         raise TicklineError(f"{path.name}: expected a library of kernels, not {error}") from error
-    if built_from != fingerprint():
-        raise TicklineError(f"{path.name}: built from other source; build it again with python -m features_fast.build")
+    if built_from != source:
+        raise TicklineError(f"{path.name}: built from other source; build it again with python -m {builder}")
+    return loaded
+
+
+def load(path: Path) -> Library:
+    """Load a library built ahead of time.
+
+    Raises
+    ------
+    TicklineError
+        If the file cannot be loaded or was built from other source.
+    """
+    loaded = open_library(path, SOURCE_SYMBOL, fingerprint(), "features_fast.build")
     addresses = {name: ctypes.cast(getattr(loaded, f"features_fast_{name}"), _POINTER).value or 0 for name in _NAMES}
     return _bind(f"ahead of time, {path.stem.removeprefix('_kernels-')}", addresses)
 

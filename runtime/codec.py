@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features_fast.errors import TicklineError
-from features_fast.library import targets
+from features_fast.library import open_library, targets
 
 FOLDER = Path(__file__).parent
 SOURCE_SYMBOL = "runtime_codec_source"
@@ -68,13 +68,7 @@ def load(path: Path) -> Codec:
     TicklineError
         If the file cannot be loaded or was built from other source.
     """
-    try:
-        library = ctypes.CDLL(str(path))
-        built_from = (ctypes.c_char * 64).in_dll(library, SOURCE_SYMBOL).value.decode()
-    except (OSError, ValueError) as error:
-        raise TicklineError(f"{path.name}: expected a library of kernels, not {error}") from error
-    if built_from != fingerprint():
-        raise TicklineError(f"{path.name}: built from other source; build it again with python -m runtime.build")
+    library = open_library(path, SOURCE_SYMBOL, fingerprint(), "runtime.build")
     kernels: dict[str, Kernel] = {
         name: ctypes.CFUNCTYPE(_INT, *arguments)((f"runtime_codec_{name}", library))
         for name, arguments in _ARGUMENTS.items()
