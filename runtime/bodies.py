@@ -10,7 +10,10 @@ JSON = "application/json"
 
 
 def media_type(request: Request, accepted: tuple[str, ...], default: str = JSON) -> str:
-    """Return the media type of a body without its parameters, `default` where none is named; raises Problem."""
+    """Return the media type of a plain body without its parameters, `default` where none is named; raises Problem.
+
+    A compressed body is refused: it could be a thousand times as large as the limit on what is read.
+    """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise Problem(415, f"expected none, got {encoding}", field="Content-Encoding")

@@ -71,9 +71,6 @@ async def model_infer(request: Request) -> Response:
     """Predict the rows of a tensor."""
     worker, model = get_worker(request), _named_model(request)
     media_type(request, (JSON, OCTETS))
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise Problem(415, f"expected none, got {encoding}", field="Content-Encoding")
     json_length = _json_length(request)
     body = await read_body(request, worker.settings.max_body_bytes)
     decode = partial(decode_request, body, json_length, model.card, worker.settings.max_batch_rows)

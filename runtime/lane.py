@@ -20,7 +20,7 @@ _POST = b"POST"
 _CONTENT_TYPE = b"content-type"
 _CONTENT_LENGTH = b"content-length"
 _JSON = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
-_NEEDS_THOUGHT = frozenset((b"expect", b"upgrade", b"server-timing"))
+_NEEDS_THOUGHT = frozenset((b"content-encoding", b"expect", b"upgrade", b"server-timing"))
 """Headers of a request that mean something to the application's own `/predict`."""
 
 

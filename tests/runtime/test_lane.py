@@ -145,6 +145,8 @@ CONVERSATIONS = {
     "no content type": ([post(ROW).replace(b"Content-Type: application/json\r\n", b"")], 1),
     "wrong content type": ([post(ROW).replace(b"application/json", b"text/plain")], 1),
     "two content types": ([post(ROW, b"Content-Type: text/plain")], 1),
+    "compressed": ([post(ROW, b"Content-Encoding: gzip")], 1),
+    "not compressed, it says": ([post(ROW, b"Content-Encoding: identity")], 1),
     "query": ([post(ROW, path=b"/predict?x=1")], 1),
     "fragment": ([post(ROW, path=b"/predict#x")], 1),
     "escaped path": ([post(ROW, path=b"/predic%74")], 1),
