@@ -45,7 +45,7 @@ def run_export(options: argparse.Namespace) -> None:
         from export.exporter import export_classifier
         from export.trained import read_trained_model
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
-        from runtime.engine import OnnxruntimeEngine
+        from runtime.onnxruntime_engine import OnnxruntimeEngine
 
         begin("reading the trained model")
         path = model_file(options.model_path)

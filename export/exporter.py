@@ -17,7 +17,7 @@ from export.golden import GoldenRows, choose_golden_rows
 from export.graph import convert
 from export.reference import Reference, margins
 from runtime.artifact import Certificate, ModelCard, compare, golden_rows, metadata, parse_metadata, read_sealed, seal
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 
 _CHUNK_ROWS = 4096
 _LIBRARIES = ("scikit-learn", "numpy", "skl2onnx", "onnx", "onnxruntime")

@@ -1,15 +1,9 @@
-"""The engine that runs a graph: onnxruntime, told exactly what it may use."""
+"""What an engine is: a graph of a model file, ready to run. `runtime.engines` chooses one."""
 
-import os
-from typing import Any
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
+from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-
-from runtime.artifact import ArtifactError
 
 PROBABILITIES = "probabilities"
 """Name of the graph's output that holds one probability a class, float32 (rows, classes)."""
@@ -17,92 +11,43 @@ PROBABILITIES = "probabilities"
 FEATURES = "features"
 """Name of the graph's only input, float32 (rows, features)."""
 
-_LOG_ERRORS_ONLY = 3
 
+class Engine(Protocol):
+    """One graph, loaded and ready to run.
 
-class OnnxruntimeEngine:
-    """One graph in onnxruntime, on one thread of the caller.
+    An engine is made of a graph and a number of threads, or refuses the graph by an `ArtifactError` that says what it
+    does not support, node by node.
 
-    `predict` may be called from several threads at once. `predict_one` uses buffers that belong to the engine: one
-    caller at a time, and the result is valid until the next call.
+    `predict` may be called from several threads at once, also while `predict_one` runs. `predict_one` uses buffers that
+    belong to the engine: one caller at a time. Rows are finite: what the answer to others is, is the graph's affair.
 
-    Parameters
+    Attributes
     ----------
-    content : bytes
-        A serialized ONNX model with one input `features`, float32 (rows, n), and an output `probabilities`, float32
-        (rows, classes).
-    threads : int
-        Threads inside one operator; 1 runs it on the calling thread and starts none.
-
-    Raises
-    ------
-    ArtifactError
-        Where onnxruntime refuses the graph, or inputs or outputs are not as above.
+    name, version : str
+        What runs the graph.
+    features, classes : int
+        Columns of an input row and of the probabilities.
+    metadata : dict
+        The graph's metadata properties.
+    row : ndarray of float32, shape (padding, features)
+        The input of `predict_one`, in its first row. `bind` replaces it.
     """
 
-    name = "onnxruntime"
-
-    def __init__(self, content: bytes, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.enable_cpu_mem_arena = False  # an arena grows to the largest batch and stays there
-        options.log_severity_level = _LOG_ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own exceptions share no public base
-            raise ArtifactError(f"onnxruntime refuses the graph: {str(error).splitlines()[0]}") from None
-        self.features = _width("input", FEATURES, session.get_inputs(), only=True)
-        self.classes = _width("output", PROBABILITIES, session.get_outputs())
-        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-        self.version: str = onnxruntime.__version__
-        self._session = session
-        self._run = session._sess.run_with_iobinding  # the public wrapper costs a microsecond of checks
-        self.bind(1)
+    name: str
+    version: str
+    features: int
+    classes: int
+    metadata: dict[str, str]
+    row: NDArray[np.float32]
 
     def bind(self, padding: int) -> None:
-        """Give the engine buffers for single rows, and run no fewer than `padding` rows at once.
+        """Give the engine new buffers for single rows, and run no fewer than `padding` rows at once.
 
-        onnxruntime may compute one row by another kernel than several, which changes last bits of its answer.
+        For an engine that computes one row by another kernel than several, which changes last bits of its answer.
         """
-        self._padding = padding
-        self.row = np.zeros((padding, self.features), np.float32)
-        self.row_probabilities = np.zeros((padding, self.classes), np.float32)
-        binding = self._session.io_binding()
-        for bind, name, buffer in (
-            (binding.bind_input, FEATURES, self.row),
-            (binding.bind_output, PROBABILITIES, self.row_probabilities),
-        ):
-            bind(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
-        self._binding = binding
-        self._bound = binding._iobinding
 
     def predict_one(self) -> NDArray[np.float32]:
-        """Predict the first row of `row`, and return its probabilities, float32 (classes,)."""
-        self._run(self._bound, None)
-        first: NDArray[np.float32] = self.row_probabilities[0]
-        return first
+        """Return the probabilities, float32 (classes,), of the first row of `row`; valid until the next call."""
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities, float32 (n, classes), of rows, float32 (n, features)."""
-        count = len(rows)
-        if count < self._padding:
-            rows = np.concatenate([rows, np.zeros((self._padding - count, self.features), np.float32)])
-        result: NDArray[np.float32] = self._session.run([PROBABILITIES], {FEATURES: rows})[0]
-        return result[:count]
-
-
-def _width(kind: str, name: str, nodes: list[Any], only: bool = False) -> int:
-    """Check that a graph has the named float32 matrix and return its number of columns."""
-    found = ", ".join(f"{node.name} {node.type}{node.shape}" for node in nodes)
-    matches = [node for node in nodes if node.name == name]
-    if len(matches) == 1 and (len(nodes) == 1 or not only):
-        node = matches[0]
-        if node.type == "tensor(float)" and len(node.shape) == 2 and isinstance(node.shape[1], int):
-            return int(node.shape[1])
-    raise ArtifactError(
-        f"graph {kind}: expected `{name}`, a float32 matrix with a fixed number of columns, got {found}"
-    )
+        """Return the probabilities, float32 (n, classes), of rows, C-contiguous float32 (n, features)."""

@@ -15,7 +15,7 @@ from runtime.artifact import (
     golden_rows,
     parse_metadata,
 )
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 
 CHUNK_ROWS = 2048
 """Rows that a batch gives to the engine at once: enough for its full speed, few enough to bound memory and time.

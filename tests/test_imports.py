@@ -33,7 +33,7 @@ ALLOWED_IN_MODULES = {
 }
 """What one module may import beyond that: the extras `arrow` and `grpc`, and what compiles kernels at a build."""
 
-EXPORT_SEES_OF_RUNTIME = {"runtime.artifact", "runtime.engine", "runtime.settings"}
+EXPORT_SEES_OF_RUNTIME = {"runtime.artifact", "runtime.engine", "runtime.onnxruntime_engine", "runtime.settings"}
 NEVER_WHILE_SERVING = {
     *("training", "export", "bench", "tests", "sklearn", "skl2onnx", "onnx", "pandas", "joblib", "scipy"),
     *("numba", "llvmlite", "matplotlib", "rich", "grpc", "google"),

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from export.graph import convert
 from runtime.artifact import compare
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 from tests.export.samples import three_classes
 
 

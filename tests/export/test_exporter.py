@@ -28,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from export import DEFAULT_TOLERANCE, ExportError, export_classifier
 from runtime.artifact import Certificate, ModelCard, compare, golden_rows, parse_metadata, read_sealed
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 from tests.export.samples import MODEL_TYPES, fitted, market, three_classes
 
 Export = Callable[..., Certificate]

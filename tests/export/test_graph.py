@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from export import ExportError
 from export.graph import IR_VERSION, OPSETS, convert
 from runtime.artifact import compare
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 from tests.export.samples import MODEL_TYPES, fitted, market, three_classes
 from tests.nudged import nudged_rows
 

@@ -21,7 +21,7 @@ from runtime.artifact import (
     read_sealed,
     seal,
 )
-from runtime.engine import OnnxruntimeEngine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 
 
 def test_a_sealed_file_is_an_ordinary_onnx_model(forest_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from features_fast import FEATURE_NAMES, FEATURES
 from runtime.artifact import parse_metadata, read_sealed
-from runtime.engine import OnnxruntimeEngine
 from runtime.model import load_model
+from runtime.onnxruntime_engine import OnnxruntimeEngine
 from tests.runtime.conftest import FIVE_NAMES, THREE_CLASSES, random_rows
 from tests.serving import Connection, RunningServer, running_server
 
