@@ -22,6 +22,11 @@ venv: .venv/kernels ## make .venv with the locked development environment
 	else echo "no C compiler (cc): the kernels will be compiled just in time"; fi
 	@touch $@
 
+.venv-system/installed: requirements/system.txt
+	$(PYTHON) -m venv --clear .venv-system
+	.venv-system/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/system.txt
+	@touch $@
+
 $(MODEL): | .venv/kernels
 	$(BIN)/tickline train --source sp500
 	$(BIN)/tickline export
@@ -38,7 +43,7 @@ lint: .venv/kernels ## check style and types
 test: lint ## lint, and run all tests that need no system package
 	$(BIN)/pytest
 
-test-system: .venv/kernels ## run the tests that need Docker; installs it on Debian where it is missing
+test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker; installs it on Debian where it is missing
 	tests/system/install
 	$(BIN)/pytest -m system
 
@@ -57,3 +62,4 @@ lock: .venv/installed ## compile the lock files anew
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
+	$(LOCK) requirements/system.in --constraint requirements/dev.txt --output-file requirements/system.txt
