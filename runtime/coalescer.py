@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from runtime.problems import Problem
-from runtime.stages import STAGES
 
 if TYPE_CHECKING:
     from runtime.worker import Worker
 
-_PARSE, _WAIT, _INFER, _ENCODE = map(STAGES.index, ("parse", "wait", "infer", "encode"))
-
 logger = logging.getLogger("tickline")
+
+_FOLD_SECONDS = 0.1  # how long stages may wait to be counted
 
 LIMIT = 64
 """Most rows that are predicted together: they take less time than one chunk of a batch."""
@@ -116,19 +115,17 @@ class Coalescer:
         begun: int,
         inferred: int,
     ) -> None:
-        """Count requests one by one, and stages by their mean over the rows of this turn."""
+        """Count requests one by one, and note their stages."""
         now = perf_counter_ns()
         metrics = self._worker.metrics
-        parse = wait = 0
+        starts = parses = 0
         for (_, started, parsed, _), reply in zip(waiting, replies, strict=True):
-            parse += parsed - started
-            wait += begun - parsed
+            starts += started
+            parses += parsed
             if isinstance(reply, Problem):
                 metrics.refused_row(reply.status, now - started)
             else:
                 metrics.predicted_row(reply[0], now - started)
         count = len(waiting)
-        metrics.staged(_PARSE, parse // count, count)
-        metrics.staged(_WAIT, wait // count, count)
-        metrics.staged(_INFER, (inferred - begun) // count, count)
-        metrics.staged(_ENCODE, (now - inferred) // count, count)
+        if metrics.staged(count, parses - starts, begun * count - parses, inferred - begun, now - inferred):
+            self._loop.call_later(_FOLD_SECONDS, metrics.fold)

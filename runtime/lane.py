@@ -1,8 +1,9 @@
 """The fast lane: `POST /predict` answered from the parser's callbacks, everything else by the application.
 
 A prediction takes some microseconds; an ASGI scope, a task and a routed endpoint take many times that. So this protocol
-answers the plain case itself, and whatever is not plain (another route, a header that needs thought, a body that is
-refused) it hands to uvicorn's own protocol as if it had never looked. Both lanes answer alike, byte for byte.
+answers the plain case itself, without the parser where the same head has been parsed before. Whatever is not plain
+(another route, a header that needs thought, a body that is refused) it hands to uvicorn's own protocol as if it had
+never looked. Both lanes answer alike, byte for byte.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ _PATH = b"/predict"
 _POST = b"POST"
 _CONTENT_TYPE = b"content-type"
 _CONTENT_LENGTH = b"content-length"
+_TRANSFER_ENCODING = b"transfer-encoding"
+_HEAD_END = b"\r\n\r\n"
 _JSON = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
 _NEEDS_THOUGHT = frozenset((b"content-encoding", b"expect", b"upgrade", b"server-timing"))
 """Headers of a request that mean something to the application's own `/predict`."""
@@ -70,11 +73,34 @@ class FastLane(AsgiLane):
         self._head = b""
         self._idle_timer: asyncio.TimerHandle
         self._head_of: list[tuple[bytes, bytes]] | None = None
+        self._known = worker.known_heads
+        self._between = True  # the parser is at the start of a request, and the connection stays open
+        self._learnt = -1  # length of the body of the plain request that the parser has just read
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request whose head is known byte for byte; let the parser read all else."""
+        if not self._between:
+            super().data_received(data)
+            return
+        end = data.find(_HEAD_END) + len(_HEAD_END)
+        if self._known.get(data[:end]) == len(data) - end and self._is_free():
+            self._started = perf_counter_ns()
+            try:
+                self._coalescer.ask(data[end:], self, self._started, True)
+            except Problem:
+                pass  # the parser takes the request to where problems are answered
+            else:
+                return
+        self._learnt = -1
+        super().data_received(data)
+        if self._learnt == len(data) - end:
+            self._known.learn(data[:end], self._learnt)
 
     # Parser callbacks
     def on_message_begin(self) -> None:
         """Begin a request; the scope waits until it is known to be needed."""
         self._started = perf_counter_ns()
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -99,12 +125,13 @@ class FastLane(AsgiLane):
 
     def on_message_complete(self) -> None:
         """Answer."""
+        keep_alive = self.parser.should_keep_alive() and not self._ending
+        self._between = keep_alive and not self.parser.should_upgrade()
         chunks = self._body
         if chunks is None:
             super().on_message_complete()
             return
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        keep_alive = self.parser.should_keep_alive() and not self._ending
         try:
             self._coalescer.ask(body, self, self._started, keep_alive)
         except Problem:
@@ -112,14 +139,18 @@ class FastLane(AsgiLane):
             super().on_message_complete()
         else:
             self._body = None
+            if self._between and _TRANSFER_ENCODING not in dict(self.headers):
+                self._learnt = self._length
+
+    def _is_free(self) -> bool:
+        """Tell whether nothing before a request still waits for its answer, and an answer can be written."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def _is_plain(self) -> bool:
-        """Tell whether a request is one that this lane answers: a JSON row, and nothing before it still waits."""
+        """Tell whether a request is one that this lane answers: a JSON row by HTTP/1.1, without a special wish."""
         if self.url != _PATH or self.parser.get_method() != _POST or self.parser.get_http_version() != "1.1":
             return False
-        if self.cycle is not None and not self.cycle.response_complete:
-            return False
-        if self.transport.is_closing():
+        if not self._is_free():
             return False
         for name, value in self.headers:
             if name in _NEEDS_THOUGHT or (name == _CONTENT_TYPE and value not in _JSON):

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
+from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,10 @@ _STAGE_BUCKETS = 35  # up to 2**34 ns, 17 s
 _STAGE_STRIDE = _STAGE_BUCKETS + 1
 _END = _STAGES + len(STAGES) * _STAGE_STRIDE
 
+_NOTE = Struct("5q")  # predictions, and the nanoseconds of four stages
+_MOST_NOTES = 256
+_NOTED_STAGES = np.array([STAGES.index(stage) for stage in ("parse", "wait", "infer", "encode")]) * _STAGE_STRIDE
+
 _PREDICT = _ROUTE_INDEX["/predict"]
 _PREDICT_OK = _REQUESTS + _PREDICT * _ROUTE_STRIDE + _METHOD_INDEX["POST"] * _METHOD_STRIDE + _STATUS_INDEX[200]
 _PREDICT_DURATIONS = _DURATIONS + _PREDICT * _DURATION_STRIDE
@@ -113,6 +118,8 @@ class Metrics:
     def __init__(self, slot: memoryview) -> None:
         self._slot = slot
         self._compilations = 0
+        self._notes = bytearray(_MOST_NOTES * _NOTE.size)
+        self._noted = 0
         slot[_IN_FLIGHT] = slot[_SYMBOLS_HELD] = 0  # what a predecessor had when it died is gone with it
 
     def begin(self) -> None:
@@ -140,16 +147,49 @@ class Metrics:
         slot[_FAST + min(label, LABELS - 1) * _FAST_STRIDE + bisect_left(BUCKETS, nanoseconds)] += 1
         slot[_FAST_SUM] += nanoseconds
 
-    def staged(self, stage: int, nanoseconds: int, count: int = 1) -> None:
-        """Count a stage of predictions: its index in `STAGES` and the time that each of `count` predictions took."""
-        slot, base = self._slot, _STAGES + stage * _STAGE_STRIDE
-        slot[base + min(nanoseconds.bit_length(), _STAGE_BUCKETS - 1)] += count
-        slot[base + _STAGE_BUCKETS] += nanoseconds * count
+    def staged(self, count: int, parse: int, wait: int, infer: int, encode: int) -> bool:
+        """Note the stages of predictions that were answered together; `fold` counts them, many at once.
+
+        Parameters
+        ----------
+        count : int
+            How many predictions.
+        parse, wait, infer, encode : int
+            Nanoseconds that they took together.
+
+        Returns
+        -------
+        bool
+            Whether nothing else is noted, so that a call of `fold` should be arranged.
+        """
+        noted = self._noted
+        _NOTE.pack_into(self._notes, noted * _NOTE.size, count, parse, wait, infer, encode)
+        self._noted = noted + 1
+        if self._noted == _MOST_NOTES:
+            self.fold()
+        return not noted
+
+    def fold(self) -> None:
+        """Count the stages that are noted, each by the mean over its predictions."""
+        notes = np.frombuffer(self._notes, np.int64).reshape(_MOST_NOTES, -1)[: self._noted]
+        self._noted = 0
+        counts, sums = notes[:, :1], notes[:, 1:]
+        bits = np.frexp(sums // np.maximum(counts, 1))[1]  # a number's length in bits
+        words = _NOTED_STAGES + np.minimum(bits, _STAGE_BUCKETS - 1)
+        histograms = np.bincount(
+            words.ravel(), np.broadcast_to(counts, sums.shape).ravel(), len(STAGES) * _STAGE_STRIDE
+        )
+        histograms[_NOTED_STAGES + _STAGE_BUCKETS] = sums.sum(axis=0)
+        for word in np.flatnonzero(histograms).tolist():
+            self._slot[_STAGES + word] += int(histograms[word])
 
     def timed(self, durations: Mapping[str, int]) -> None:
         """Count all stages of one prediction, in nanoseconds."""
+        slot = self._slot
         for stage, nanoseconds in durations.items():
-            self.staged(STAGES.index(stage), nanoseconds)
+            base = _STAGES + STAGES.index(stage) * _STAGE_STRIDE
+            slot[base + min(nanoseconds.bit_length(), _STAGE_BUCKETS - 1)] += 1
+            slot[base + _STAGE_BUCKETS] += nanoseconds
 
     def refused_row(self, status: int, nanoseconds: int) -> None:
         """Count a request on the fast lane that got a problem."""

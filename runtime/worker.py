@@ -14,6 +14,7 @@ from features_fast import compilations
 from runtime.artifact import model_file
 from runtime.board import Board
 from runtime.coalescer import Coalescer
+from runtime.known_heads import KnownHeads
 from runtime.metrics import WORDS, BoardCollector, Metrics, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
@@ -53,6 +54,7 @@ class Worker:
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
+        self.known_heads = KnownHeads()
         self.ready = True
 
     @property
@@ -76,6 +78,7 @@ class Worker:
 
     def render_metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics of all workers in the format that a scraper accepts, with its media type."""
+        self.metrics.fold()
         self.metrics.compiled(compilations())  # a reload may bring the first model that takes bars
         card, engine = self.model.card, self.model.predictor.engine
         model = {"name": card.name, "version": card.version, "engine": engine.name}
@@ -88,6 +91,7 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._following
         self._batches.shutdown()
+        self.metrics.fold()
 
 
 def _give_way() -> None:

@@ -175,6 +175,39 @@ def test_both_lanes_answer_alike(lanes: tuple[RunningServer, RunningServer], pie
     assert same(lanes, pieces, count)
 
 
+@pytest.mark.parametrize(("pieces", "count"), CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
+def test_a_head_that_is_known_changes_no_answer(
+    lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count: int
+) -> None:
+    plain, fast = post(ROW), lanes[0]
+    before, _ = converse(fast, [plain], 1)
+    alone, goes_on = converse(fast, pieces, count)
+    assert converse(fast, [plain, plain, *pieces], count + 2) == (before * 2 + alone, goes_on)
+
+
+def test_a_known_head_is_known_by_every_byte_and_by_the_length_that_follows(
+    lanes: tuple[RunningServer, RunningServer],
+) -> None:
+    plain = post(ROW, b"X-Turn: 1")
+    head, body = plain[: -len(ROW)], plain[-len(ROW) :]
+    for again in (
+        [plain + plain],
+        [head, body],
+        [head + body[:9], body[9:]],
+        [plain + plain[:9], plain[9:]],
+        [plain[:9], plain[9:]],
+        [plain + b"\r\n\r\n", plain],
+        [plain.replace(b"Turn: 1", b"Turn: 2")],
+        [plain.replace(b"HTTP/1.1", b"HTTP/1.0")],
+        [plain.replace(b"X-Turn: 1", b"Expect: 100-continue")],
+        [plain.replace(b"X-Turn: 1", b"Connection: close"), plain],
+        [plain.replace(b"X-Turn: 1", b"Connection: Upgrade\r\nUpgrade: h2c")],
+        [head + b"{" + b" " * (len(body) - 1), plain],
+        [head + b'{"features":[1]}' + b" " * (len(body) - 16), plain],
+    ):
+        assert same(lanes, [plain, plain, *again], 2 + b"".join(again).count(b"POST"))
+
+
 def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningServer]) -> None:
     answer = same(lanes, [b"".join(post(row) for row in ROWS)], len(ROWS))
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == len(ROWS)

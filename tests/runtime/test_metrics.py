@@ -79,6 +79,35 @@ def test_predictions_are_counted_by_class(tmp_path: Path) -> None:
     assert samples["predictions_total", (("label", "UP"),)] == 1
 
 
+@pytest.mark.parametrize("turns", [1, 255, 256, 257, 1000])
+def test_stages_of_turns_equal_a_twin(tmp_path: Path, turns: int) -> None:
+    board = Board(tmp_path, WORDS)
+    metrics = Metrics(board.claim())
+    generator = np.random.default_rng(turns)
+    rows, sums, means = 0, Counter[str](), Counter[tuple[str, int]]()
+    arranged = 0
+    for _ in range(turns):
+        count = int(generator.integers(1, 65))
+        took = {stage: int(10 ** generator.uniform(0, 11)) - 1 for stage in ("parse", "wait", "infer", "encode")}
+        arranged += metrics.staged(count, **took)
+        rows += count
+        for stage, nanoseconds in took.items():
+            sums[stage] += nanoseconds
+            means[stage, nanoseconds // count] += count
+    metrics.fold()
+    assert arranged == -(-turns // 256)
+    samples = scrape(board)
+    for stage in sums:
+        name = "prediction_stage_seconds"
+        assert samples[f"{name}_count", (("stage", stage),)] == rows
+        assert samples[f"{name}_sum", (("stage", stage),)] == pytest.approx(sums[stage] / 1e9)
+        for exponent in range(8, 34):
+            bucket = samples[f"{name}_bucket", (("le", str(2**exponent / 1e9)), ("stage", stage))]
+            assert bucket == sum(n for (of, mean), n in means.items() if of == stage and mean < 2**exponent)
+    metrics.fold()
+    assert scrape(board)["prediction_stage_seconds_count", (("stage", "wait"),)] == rows
+
+
 def test_a_scrape_shows_all_workers_and_a_replaced_one_loses_nothing(tmp_path: Path) -> None:
     board = Board(tmp_path, WORDS)
     first = board.claim()
