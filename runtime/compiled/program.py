@@ -1,60 +1,131 @@
 """What a graph computes, stripped of ONNX: steps over a block of float32 rows, in the order in which they run.
 
-A program is the contract between the reader of graphs, which writes it, and the kernels, which run it.
-`runtime.compiled.interpreter` runs it too, slowly and obviously, for the tests.
+A program is the contract between the reader of graphs, which writes it, and the kernels, which run it. Forests, steps
+and programs check themselves when they are made, so that whoever runs them needs no checks: every index is within
+bounds, every tree is a tree, every size is bounded. What is wrong is raised as a `ValueError`.
+
+Step i reads some of the registers 0 to i and writes register i + 1. A register is a block, rows by columns, of float32
+or float64. Register 0 holds the rows to predict, the last one holds the probabilities; both are float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
+from runtime.compiled.arrays import MAX_COLUMNS, check_columns
+from runtime.compiled.forest import AVERAGE, LEAF, MAX, MAX_DEPTH, MIN, SUM, Forest
+from runtime.compiled.steps import (
+    Apply,
+    Arithmetic,
+    Cast,
+    Clip,
+    Columns,
+    Combine,
+    Concatenate,
+    Function,
+    Impute,
+    Linear,
+    Norm,
+    Normalize,
+    Operator,
+    Pair,
+    PairKind,
+    Register,
+    Step,
+    Trees,
+    written,
+)
 
-LEAF = -1
-"""In place of a node's feature: the node is a leaf."""
+__all__ = [
+    "AVERAGE",
+    "LEAF",
+    "MAX",
+    "MAX_COLUMNS",
+    "MAX_DEPTH",
+    "MAX_STEPS",
+    "MIN",
+    "SUM",
+    "Apply",
+    "Arithmetic",
+    "Cast",
+    "Clip",
+    "Columns",
+    "Combine",
+    "Concatenate",
+    "Forest",
+    "Function",
+    "Impute",
+    "Linear",
+    "Norm",
+    "Normalize",
+    "Operator",
+    "Pair",
+    "PairKind",
+    "Program",
+    "Register",
+    "Step",
+    "Summary",
+    "Trees",
+]
 
-SUM, AVERAGE, MIN, MAX = range(4)
-"""How the trees of a forest become one score a target."""
+MAX_STEPS = 1 << 12
+"""No program is longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forest:
-    """Trees over the columns of the block, every test brought to one form.
+class Summary:
+    """The size of a program, in numbers for people: steps, and trees, nodes, leaves and depth over all forests."""
 
-    A row goes from an inner node to `lower` where its value is at most the threshold (where `equal` says so: is the
-    threshold), to `upper` where it is not, and where it is NaN to `lower` or `upper` as `nan_lower` says. Every tree is
-    a tree: no node is reached by two ways, none by itself, and all indices are within bounds.
+    steps: int
+    trees: int
+    nodes: int
+    leaves: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """Steps from rows to probabilities.
 
     Attributes
     ----------
-    roots : ndarray
-        Nodes at which the trees begin, int32 (trees,).
-    features : ndarray
-        The column that a node tests, or `LEAF`, int32 (nodes,).
-    thresholds : ndarray
-        float32 (nodes,); 0 in leaves.
-    lower, upper : ndarray
-        The nodes that follow, int32 (nodes,); the leaf itself in leaves.
-    nan_lower, equal : ndarray
-        bool (nodes,).
-    leaf_starts : ndarray
-        Where the weights of a node begin, int64 (nodes + 1,); inner nodes have none, a leaf has any number.
-    leaf_targets, leaf_weights : ndarray
-        The targets to which a leaf adds, int32 (weights,), and how much, float32 (weights,).
-    base : ndarray
-        What every target begins with, float32 (targets,).
-    aggregate : int
-        `SUM`, `AVERAGE`, `MIN` or `MAX`. Sums are float64 and rounded to float32 once, the base included.
+    features, classes : int
+        Columns of the first and of the last register.
+    steps : tuple of Step
+        Steps whose results are all used, but for a program without any, whose rows are its probabilities.
+    registers : tuple of Register
+        One more than steps; found when the program is made.
     """
 
-    roots: NDArray[np.int32]
-    features: NDArray[np.int32]
-    thresholds: NDArray[np.float32]
-    lower: NDArray[np.int32]
-    upper: NDArray[np.int32]
-    nan_lower: NDArray[np.bool_]
-    equal: NDArray[np.bool_]
-    leaf_starts: NDArray[np.int64]
-    leaf_targets: NDArray[np.int32]
-    leaf_weights: NDArray[np.float32]
-    base: NDArray[np.float32]
-    aggregate: int = SUM
+    features: int
+    classes: int
+    steps: tuple[Step, ...]
+    registers: tuple[Register, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_columns("features", self.features)
+        if len(self.steps) > MAX_STEPS:
+            raise ValueError(f"steps: expected at most {MAX_STEPS}, got {len(self.steps)}")
+        registers = [Register(self.features)]
+        for index, step in enumerate(self.steps):
+            try:
+                registers.append(written(step, registers))
+            except ValueError as error:
+                raise ValueError(f"steps[{index}] ({type(step).__name__}): {error}") from None
+        if registers[-1] != Register(self.classes):
+            raise ValueError(f"result: expected {Register(self.classes)}, got {registers[-1]}")
+        object.__setattr__(self, "registers", tuple(registers))
+
+    @property
+    def forests(self) -> list[Forest]:
+        """The forests of all steps, in order."""
+        return [step.forest for step in self.steps if isinstance(step, Trees)]
+
+    def summary(self) -> Summary:
+        """Return the size of the program."""
+        forests = self.forests
+        return Summary(
+            steps=len(self.steps),
+            trees=sum(len(forest.roots) for forest in forests),
+            nodes=sum(len(forest.features) for forest in forests),
+            leaves=sum(int((forest.features == LEAF).sum()) for forest in forests),
+            depth=max((forest.depth for forest in forests), default=0),
+        )
