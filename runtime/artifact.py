@@ -76,6 +76,28 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
+class EngineFinding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the export found of one engine over golden rows and test set.
+
+    Attributes
+    ----------
+    name, version : str
+        The engine; no version where it was not loaded.
+    max_probability_difference : float or None
+        Largest absolute difference from the reference; None where the engine did not run the graph.
+    label_flips : int or None
+        Number of rows for which the two most probable classes differ; None as above.
+    detail : str or None
+        Why the engine did not run the graph.
+    """
+
+    name: str
+    version: str | None = None
+    max_probability_difference: float | None = None
+    label_flips: int | None = None
+    detail: str | None = None
+
+
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Golden rows with the reference's own answers, and what the export found over a whole test set.
 
@@ -95,6 +117,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         Largest absolute difference found over them.
     label_flips : int
         Number of them for which the two most probable classes differ.
+    engines : tuple of EngineFinding
+        The same for each engine; none in files of older exports, which tell of onnxruntime alone by the two above.
     """
 
     reference: str
@@ -104,6 +128,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     compared_rows: int
     max_probability_difference: float
     label_flips: int
+    engines: tuple[EngineFinding, ...] = ()
 
 
 class Comparison(msgspec.Struct, frozen=True):

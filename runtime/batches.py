@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from runtime.batch_json import Bad
 from runtime.batch_replies import BatchReply
-from runtime.predictor import CHUNK_ROWS, Predictor
+from runtime.engine import CHUNK_ROWS
+from runtime.predictor import Predictor
 from runtime.problems import Problem
 
 TURN_SECONDS = 0.01

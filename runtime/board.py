@@ -18,7 +18,7 @@ SLOTS = 128
 """More than the 64 workers that can be set, so that a rolling restart always finds a free one."""
 
 PROPOSED, COMMITTED, HEADER_WORDS = 0, 1, 8
-PID, PREPARED, REFUSED, SERVING, SLOT_HEADER_WORDS = 0, 1, 2, 3, 8
+PID, PREPARED, REFUSED, SERVING, ENGINE, SLOT_HEADER_WORDS = 0, 1, 2, 3, 4, 8
 
 
 class Board:

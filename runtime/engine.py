@@ -11,6 +11,12 @@ PROBABILITIES = "probabilities"
 FEATURES = "features"
 """Name of the graph's only input, float32 (rows, features)."""
 
+CHUNK_ROWS = 2048
+"""Rows that a batch gives to an engine at once: enough for its full speed, few enough to bound memory and time.
+
+Beside onnxruntime on 10,000 rows at once, a forest of 100 trees takes 1.24 times as long with 256, 1.06 with 1,024,
+1.00 with this many and 1.02 with twice as many."""
+
 
 class Engine(Protocol):
     """One graph, loaded and ready to run.
@@ -29,6 +35,8 @@ class Engine(Protocol):
         Columns of an input row and of the probabilities.
     metadata : dict
         The graph's metadata properties.
+    memory_bytes : int or None
+        What the model takes, where the engine knows.
     row : ndarray of float32, shape (padding, features)
         The input of `predict_one`, in its first row. `bind` replaces it.
     """
@@ -38,6 +46,7 @@ class Engine(Protocol):
     features: int
     classes: int
     metadata: dict[str, str]
+    memory_bytes: int | None
     row: NDArray[np.float32]
 
     def bind(self, padding: int) -> None:

@@ -18,7 +18,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from runtime.board import PID, SERVING, SLOT_HEADER_WORDS, Board
+from runtime.board import ENGINE, PID, SERVING, SLOT_HEADER_WORDS, Board
+from runtime.engines import CHOICES
 from runtime.stages import STAGES
 
 ROUTES = (
@@ -255,6 +256,7 @@ class BoardCollector(Collector):
         model = GaugeMetricFamily("model_info", "The model that is served.", labels=list(self._model))
         model.add_metric(list(self._model.values()), 1)
         yield model
+        yield _engine_family(live)
         reloads = CounterMetricFamily("model_reloads_total", "Reloads by result.", labels=["result"])
         for index, result in enumerate(RELOAD_RESULTS):
             reloads.add_metric([result], int(words[_RELOADS + index]))
@@ -305,6 +307,16 @@ def _stage_family(words: NDArray[np.uint64]) -> Metric:
             cumulative = np.cumsum(histogram[:-1]).tolist()
             buckets = list(zip(bounds, cumulative, strict=True))[_FIRST_STAGE_BUCKET:]
             family.add_metric([stage], buckets, sum_value=int(histogram[-1]) / 1e9)
+    return family
+
+
+def _engine_family(live: Mapping[int, memoryview]) -> Metric:
+    """Return how many workers run each engine, and why."""
+    family = GaugeMetricFamily("workers_by_engine", "Workers by engine and why.", labels=["engine", "reason"])
+    serving = [slot[ENGINE] for slot in live.values() if slot[SERVING]]
+    for number, choice in enumerate(CHOICES):
+        if number in serving:
+            family.add_metric(choice, serving.count(number))
     return family
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import naming, read
 from runtime.decoding import RowDecoder
+from runtime.engines import AUTO
 from runtime.predictor import Predictor
 from runtime.replies import ReplyWriter
 from runtime.stages import untimed
@@ -57,7 +58,7 @@ class Model:
         return self.replies.one(self.predictor.predict_row())
 
 
-def load_model(path: Path, threads: int) -> Model:
-    """Read, verify and warm the model in a file; raises ArtifactError, which names the file."""
+def load_model(path: Path, threads: int, wish: str = AUTO) -> Model:
+    """Read, verify and warm the model in a file, for one of `WISHES`; raises ArtifactError, which names the file."""
     with naming(path):
-        return Model(Predictor(read(path), threads))
+        return Model(Predictor(read(path), threads, wish))

@@ -33,6 +33,7 @@ class OnnxruntimeEngine:
     """
 
     name = "onnxruntime"
+    memory_bytes: int | None = None
 
     def __init__(self, content: bytes, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()

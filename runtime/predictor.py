@@ -7,25 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact import (
-    ArtifactError,
-    Comparison,
-    check_seal,
-    compare,
-    golden_rows,
-    parse_metadata,
-)
+from runtime.artifact import ArtifactError, check_seal, parse_metadata
+from runtime.engine import CHUNK_ROWS
+from runtime.engines import AUTO, choose, prove_reference
 from runtime.onnxruntime_engine import OnnxruntimeEngine
-
-CHUNK_ROWS = 2048
-"""Rows that a batch gives to the engine at once: enough for its full speed, few enough to bound memory and time.
-
-Beside onnxruntime on 10,000 rows at once, a forest of 100 trees takes 1.24 times as long with 256, 1.06 with 1,024,
-1.00 with this many and 1.02 with twice as many."""
+from runtime.reference import Reference, give_back_memory
+from runtime.replay import AGREEMENT, read_golden
 
 _WARM_UP_CALLS = 20
-_PADDINGS = (1, 2)
-_COMPANIES = (2, 3, 17, 64, CHUNK_ROWS)
 
 
 class Predictor:
@@ -39,71 +28,47 @@ class Predictor:
     content : bytes
         A whole model file.
     threads : int
-        Threads inside one operator of the engine.
+        Threads of the engine inside one batch.
+    wish : str
+        The engine that is asked for, one of `runtime.engines.WISHES`.
+    keep_reference : bool
+        Whether onnxruntime stays loaded beside another engine, and answers one row of every chunk again.
 
     Raises
     ------
     ArtifactError
-        Where the file is foreign or changed, the graph does not fit its card, or the replay of the golden
-        rows differs from the certificate by more than its tolerance.
+        Where the file is foreign or changed, the graph does not fit its card, the replay of the golden rows differs
+        from the certificate by more than its tolerance, or the engine that is asked for refuses the graph.
     """
 
-    def __init__(self, content: bytes, threads: int = 1) -> None:
+    def __init__(self, content: bytes, threads: int = 1, wish: str = AUTO, keep_reference: bool = False) -> None:
         started = time.perf_counter()
         self.sha256 = check_seal(content)
         self.size = len(content)
-        self.engine = OnnxruntimeEngine(content, threads)
-        self.card, self.certificate = parse_metadata(self.engine.metadata)
+        onnxruntime = OnnxruntimeEngine(content, threads)
+        self.card, self.certificate = parse_metadata(onnxruntime.metadata)
         for what, names, width in (
-            ("feature_names", self.card.feature_names, self.engine.features),
-            ("labels", self.card.labels, self.engine.classes),
+            ("feature_names", self.card.feature_names, onnxruntime.features),
+            ("labels", self.card.labels, onnxruntime.classes),
         ):
             if len(names) != width:
                 raise ArtifactError(f"card: expected {width} {what}, got {', '.join(names)}")
-        rows, reference = golden_rows(self.card, self.certificate)
-        self.example: NDArray[np.float32] = rows[0].copy()
-        self.steady = self._settle(rows)
-        self.replay = self._verify(rows, reference)
+        golden = read_golden(self.card, self.certificate)
+        self.example: NDArray[np.float32] = golden.rows[0].copy()
+        self.choice = choose(content, prove_reference(onnxruntime, golden), golden, wish, threads)
+        self.engine, self.steady = self.choice.served.engine, self.choice.served.steady
+        self.replay = self.choice.served.replay
+        self._compared_with = f"{onnxruntime.name} {onnxruntime.version}"
+        self.reference: Reference | None = None
+        if keep_reference and self.engine is not onnxruntime:
+            self.reference = Reference(onnxruntime, golden.tolerance)
+        del onnxruntime
+        give_back_memory()
         self.row = self.engine.row[0].data.cast("B")
         """Bytes of the float32 row that `predict_row` predicts."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
         self.load_seconds = time.perf_counter() - started
-
-    def _row_by_row(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        probabilities = np.empty((len(rows), self.engine.classes), np.float32)
-        for row, answer in zip(rows, probabilities, strict=True):
-            self.engine.row[0] = row
-            answer[:] = self.engine.predict_one()
-        return probabilities
-
-    def _settle(self, rows: NDArray[np.float32]) -> bool:
-        """Find how few rows the engine must run at once for the same row to give the same bits in any company.
-
-        Tried on the golden rows; where no number does, one it is, and rows are never put together for speed.
-        """
-        for padding in _PADDINGS:
-            self.engine.bind(padding)
-            single = self._row_by_row(rows)
-            if all(
-                self.engine.predict(rows[start : start + size]).tobytes() == single[start : start + size].tobytes()
-                for size in _COMPANIES
-                for start in range(0, len(rows), size)
-            ):
-                return True
-        self.engine.bind(1)
-        return False
-
-    def _verify(self, rows: NDArray[np.float32], reference: NDArray[np.float64]) -> Comparison:
-        """Replay the golden rows in batches and row by row."""
-        for way, found in (("in a batch", self.predict(rows)), ("row by row", self._row_by_row(rows))):
-            replay = compare(found, reference)
-            if not replay.max_probability_difference <= self.certificate.tolerance:
-                raise ArtifactError(
-                    f"certificate: predicted {way}, a golden probability is off by "
-                    f"{replay.max_probability_difference:.3g}; allowed are {self.certificate.tolerance:.3g}"
-                )
-        return replay
 
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
@@ -112,7 +77,11 @@ class Predictor:
     def chunks(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, float32 (n, classes), of rows, float32 (rows, features), chunk by chunk."""
         for start in range(0, len(rows), CHUNK_ROWS):
-            yield self.engine.predict(rows[start : start + CHUNK_ROWS])
+            chunk = rows[start : start + CHUNK_ROWS]
+            probabilities = self.engine.predict(chunk)
+            if self.reference is not None:
+                self.reference.check(chunk, probabilities)
+            yield probabilities
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (rows, classes), of rows, float32 (rows, features)."""
@@ -138,12 +107,23 @@ class Predictor:
                 "compared_rows": certificate.compared_rows,
                 "max_probability_difference": certificate.max_probability_difference,
                 "label_flips": certificate.label_flips,
+                "engines": certificate.engines,
                 "replay": self.replay,
             },
-            "engine": {
-                "name": self.engine.name,
-                "version": self.engine.version,
-                "same_bits_in_any_company": self.steady,
-            },
+            "engine": self._describe_engine(),
             "load_seconds": round(self.load_seconds, 4),
+        }
+
+    def _describe_engine(self) -> dict[str, Any]:
+        choice, reference = self.choice, self.reference
+        return {
+            "name": self.engine.name,
+            "version": self.engine.version,
+            "reason": choice.reason,
+            "detail": choice.detail,
+            "same_bits_in_any_company": self.steady,
+            "memory_bytes": self.engine.memory_bytes,
+            "agreement": choice.agreement
+            and {"reference": self._compared_with, "allowed": AGREEMENT, "found": choice.agreement},
+            "reference_checks": reference and reference.checked,
         }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from runtime.artifact import Comparison, ModelCard
+from runtime.artifact import Comparison, EngineFinding, ModelCard
 from runtime.offer import BarsOffer
 from runtime.selfcheck import SelfCheck
 
@@ -95,14 +95,36 @@ class FeatureNote(msgspec.Struct):
 
 
 class CertificateNote(msgspec.Struct):
-    """How far the graph and the fitted model were apart at export, and what the replay of golden rows found here."""
+    """How far graph and fitted model were apart at export, by each engine, and what the replay found here."""
 
     reference: str
     tolerance: float
     compared_rows: int
     max_probability_difference: float
     label_flips: int
+    engines: list[EngineFinding]
     replay: Comparison
+
+
+class Agreement(msgspec.Struct):
+    """The golden rows by the engine that serves and by the reference; `allowed` is beyond the reference's own error."""
+
+    reference: str
+    allowed: float
+    found: Comparison
+
+
+class EngineNote(msgspec.Struct):
+    """What runs the model, why it is this engine, and what was compared where it is not onnxruntime."""
+
+    name: str
+    version: str
+    reason: str
+    detail: str
+    same_bits_in_any_company: bool
+    memory_bytes: int | None
+    agreement: Agreement | None
+    reference_checks: Comparison | None
 
 
 class ModelInfo(msgspec.Struct):
@@ -119,7 +141,7 @@ class ModelInfo(msgspec.Struct):
     training: dict[str, Any]
     libraries: dict[str, str]
     certificate: CertificateNote
-    engine: dict[str, Any]
+    engine: EngineNote
     load_seconds: float
     features: list[FeatureNote]
     bars: BarsOffer

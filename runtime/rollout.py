@@ -9,10 +9,13 @@ import msgspec
 
 from features_fast.errors import TicklineError
 from runtime.artifact import ArtifactError, naming, read
-from runtime.board import COMMITTED, PREPARED, PROPOSED, REFUSED, SERVING, Board
+from runtime.board import COMMITTED, ENGINE, PREPARED, PROPOSED, REFUSED, SERVING, Board
 from runtime.model import Model
 from runtime.offer import offer_bars
 from runtime.predictor import Predictor
+from runtime.reference import keeps_reference
+from runtime.selfcheck import read_memory_limit
+from runtime.settings import Settings
 
 logger = logging.getLogger("tickline")
 
@@ -47,17 +50,18 @@ class ModelHolder:
         The server's board.
     slot : memoryview
         This worker's slot.
-    threads : int
-        Threads of the engine inside one operator.
+    settings : Settings
+        Say which engine runs the model, and how.
     """
 
-    def __init__(self, board: Board, slot: memoryview, threads: int) -> None:
+    def __init__(self, board: Board, slot: memoryview, settings: Settings) -> None:
         self._board = board
         self._slot = slot
-        self._threads = threads
+        self._settings = settings
         self._handled = self._serving = board.header[COMMITTED]
         self._standby: tuple[int, Model] | None = None
         self.model = self._load(self._serving)
+        self._announce(self.model)
         slot[SERVING] = self._serving
 
     def _load(self, number: int) -> Model:
@@ -65,7 +69,9 @@ class ModelHolder:
 
     def _make(self, content: bytes) -> Model:
         """Verify and warm a model, and the kernels where it takes bars."""
-        model = Model(Predictor(content, self._threads))
+        settings = self._settings
+        keep = keeps_reference(settings.keep_reference, len(content), settings.workers, read_memory_limit())
+        model = Model(Predictor(content, settings.engine_threads, settings.engine, keep))
         offer_bars(model.card.feature_specification)
         return model
 
@@ -95,7 +101,17 @@ class ModelHolder:
         self.model = model
         self._standby = None
         self._serving = self._handled = number
+        self._announce(model)
         self._slot[SERVING] = number
+
+    def _announce(self, model: Model) -> None:
+        """Say in the log and in the metrics which engine runs the model, and why."""
+        choice, engine = model.predictor.choice, model.predictor.engine
+        self._slot[ENGINE] = choice.number
+        logger.info(
+            "engine %s %s runs %s %s (%s): %s",
+            *(engine.name, engine.version, model.card.name, model.card.version, choice.reason, choice.detail),
+        )
 
     async def reload(self, path: Path) -> Rollout:
         """Serve the model in a file, in all workers or in none.

@@ -11,6 +11,7 @@ from runtime import codec
 from runtime.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
+_UNBOUNDED = 1 << 60  # version 1 has no word for no limit: it gives the largest number of whole pages
 
 
 class SelfCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +23,10 @@ class SelfCheck(msgspec.Struct, frozen=True, kw_only=True):
         Processors that the process may run on.
     cpu_quota : float or None
         Processors' worth of time that the container may use; None where nothing bounds it.
+    memory_limit : int or None
+        Bytes that the container may use; None where nothing bounds it.
     workers, engine_threads : int
-        Worker processes, and threads of the engine inside one operator in each.
+        Worker processes, and threads of the engine inside one batch in each.
     engine_spins : bool
         Whether idle threads of the engine burn time; never.
     feature_kernels, batch_codec : str
@@ -36,6 +39,7 @@ class SelfCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     cores: int
     cpu_quota: float | None
+    memory_limit: int | None
     workers: int
     engine_threads: int
     engine_spins: bool
@@ -71,6 +75,17 @@ def read_cpu_quota(cgroup: Path = CGROUP) -> float | None:
     return int(quota) / int(period)
 
 
+def read_memory_limit(cgroup: Path = CGROUP) -> int | None:
+    """Return how many bytes the control group allows, by version 2 or 1; None without a bound."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((cgroup / name).read_text())
+        except (OSError, ValueError):  # no such file, or `max`
+            continue
+        return limit if limit < _UNBOUNDED else None
+    return None
+
+
 def check(settings: Settings, cgroup: Path = CGROUP) -> SelfCheck:
     """Look at the machine and the settings."""
     cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota(cgroup)
@@ -91,6 +106,7 @@ def check(settings: Settings, cgroup: Path = CGROUP) -> SelfCheck:
     return SelfCheck(
         cores=cores,
         cpu_quota=quota,
+        memory_limit=read_memory_limit(cgroup),
         workers=settings.workers,
         engine_threads=settings.engine_threads,
         engine_spins=False,

@@ -15,8 +15,9 @@ from uvicorn.supervisors import Multiprocess
 
 from features_fast.errors import TicklineError
 from runtime.application import Application
-from runtime.artifact import model_file, read_sealed
+from runtime.artifact import model_file, naming, read_sealed
 from runtime.board import COMMITTED, PROPOSED, Board
+from runtime.engines import COMPILED, load_compiled
 from runtime.lane import AsgiLane, FastLane
 from runtime.metrics import WORDS
 from runtime.settings import Settings
@@ -34,14 +35,18 @@ def serve(settings: Settings) -> int:
     Raises
     ------
     ArtifactError
-        Where the model file is missing, foreign or changed.
+        Where the model file is missing, foreign or changed, or the engine that is asked for cannot run it.
     ServerError
         Where an address cannot be listened on, or gRPC is asked for and not installed.
     """
     logging.config.dictConfig(_log_config(settings))
     if settings.grpc_port:
         _check_grpc(settings)
-    content, _ = read_sealed(model_file(settings.model_path))
+    path = model_file(settings.model_path)
+    content, _ = read_sealed(path)
+    if settings.engine == COMPILED:
+        with naming(path):
+            load_compiled(content, {}, threads=1)  # refused here it is one line, and in the workers it were one each
     with (
         _listen(settings.host, settings.port, "PORT") as listener,
         tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,

@@ -32,7 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_symbols: int
     keep_alive_seconds: int
     grace_seconds: int
+    engine: str
     engine_threads: int
+    keep_reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,13 @@ MODEL_PATH = Setting(
     "MODEL_PATH", "models/", *_nonempty(Path, "a path"), "model file, or the folder that holds model.onnx"
 )
 
+ENGINE = Setting(
+    "ENGINE",
+    "auto",
+    *_choice("AUTO", "ONNXRUNTIME", "COMPILED"),
+    "what runs the model; auto takes compiled where it proves itself against onnxruntime",
+)
+
 SETTINGS = (
     Setting("HOST", "0.0.0.0", *_nonempty(str, "an address"), "address to listen on"),
     Setting("PORT", "5000", *_integer(0, 65535), "port to listen on; 0 takes a free one"),
@@ -120,7 +129,14 @@ SETTINGS = (
     Setting("MAX_SYMBOLS", "10000", *_integer(1, 10**9), "most symbols that are held for bars one by one"),
     Setting("KEEP_ALIVE_SECONDS", "75", *_integer(1, 86400), "how long an idle connection stays open"),
     Setting("GRACE_SECONDS", "30", *_integer(0, 86400), "how long requests in flight may take to finish at a stop"),
-    Setting("ENGINE_THREADS", "1", *_integer(1, 256), "threads of onnxruntime inside one operator"),
+    ENGINE,
+    Setting("ENGINE_THREADS", "1", *_integer(1, 256), "threads of the engine inside one batch"),
+    Setting(
+        "KEEP_REFERENCE",
+        "auto",
+        *_choice("AUTO", "YES", "NO"),
+        "keep onnxruntime's session beside the compiled engine; auto where the memory limit leaves room",
+    ),
 )
 
 

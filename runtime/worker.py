@@ -47,7 +47,7 @@ class Worker:
         self.board = Board(folder, WORDS)
         slot = self.board.claim()
         self.metrics = Metrics(slot)
-        self._holder = ModelHolder(self.board, slot, settings.engine_threads)
+        self._holder = ModelHolder(self.board, slot, settings)
         self.metrics.compiled(compilations())
         self.symbols = Symbols(settings.max_symbols, self.metrics)
         self._following = asyncio.create_task(self._holder.follow())

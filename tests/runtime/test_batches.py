@@ -13,8 +13,8 @@ from runtime.batch_arrays import RawBatch
 from runtime.batch_replies import JsonRows, NpyReply
 from runtime.batches import Batch
 from runtime.codec import CODEC
+from runtime.engine import CHUNK_ROWS
 from runtime.model import Model, load_model
-from runtime.predictor import CHUNK_ROWS
 from runtime.problems import Problem
 from tests.runtime.conftest import random_rows
 

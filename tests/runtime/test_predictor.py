@@ -9,8 +9,9 @@ import onnxruntime
 import pytest
 
 from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, ArtifactError, Certificate, read_sealed, seal
+from runtime.engine import CHUNK_ROWS
 from runtime.model import load_model
-from runtime.predictor import CHUNK_ROWS, Predictor
+from runtime.predictor import Predictor
 from tests.runtime.conftest import edited, random_rows
 
 

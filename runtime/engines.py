@@ -1,0 +1,203 @@
+"""Which engine runs a model: the compiled one where it proves itself against onnxruntime, else onnxruntime."""
+
+import logging
+from dataclasses import dataclass
+
+from features_fast.errors import TicklineError
+from runtime.artifact import ArtifactError, Comparison
+from runtime.engine import Engine
+from runtime.onnxruntime_engine import OnnxruntimeEngine
+from runtime.replay import Golden, agree, replay, settle
+
+logger = logging.getLogger("tickline")
+
+AUTO, ONNXRUNTIME, COMPILED = WISHES = ("AUTO", "ONNXRUNTIME", "COMPILED")
+"""What the setting `ENGINE` may ask for."""
+
+CHOICES = (
+    ("compiled", "proven"),
+    ("onnxruntime", "asked"),
+    ("onnxruntime", "unsupported"),
+    ("onnxruntime", "unavailable"),
+    ("onnxruntime", "differs"),
+    ("onnxruntime", "failed"),
+)
+"""Every engine with every reason to run it, as metrics name them; docs/serving.md explains each."""
+
+
+class EngineError(ArtifactError):
+    """A model file that the compiled engine cannot run, or must not.
+
+    Parameters
+    ----------
+    reason : str
+        One of the reasons of `CHOICES`.
+    detail : str
+        Why, in a sentence.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"ENGINE compiled: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An engine that may serve, and what it showed.
+
+    Attributes
+    ----------
+    engine : Engine
+        The engine, bound to how it gives the same bits in any company, where it does.
+    steady : bool
+        Whether it does.
+    replay : Comparison
+        With the certificate's golden probabilities, row by row.
+    """
+
+    engine: Engine
+    steady: bool
+    replay: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine that serves, and why it is this one.
+
+    Attributes
+    ----------
+    served : Proof
+        The chosen engine.
+    reason : str
+        Why, by one of the words of `CHOICES`.
+    detail : str
+        Why, in a sentence.
+    agreement : Comparison or None
+        The compiled engine beside onnxruntime on the golden rows.
+    """
+
+    served: Proof
+    reason: str
+    detail: str
+    agreement: Comparison | None = None
+
+    @property
+    def number(self) -> int:
+        """Its place in `CHOICES`."""
+        return CHOICES.index((self.served.engine.name, self.reason))
+
+
+def prove_reference(engine: OnnxruntimeEngine, golden: Golden) -> Proof:
+    """Let onnxruntime replay the certificate; raises ArtifactError where it differs by more than that allows."""
+    steady = settle(engine, golden.rows)
+    return Proof(engine, steady, replay(engine, golden))
+
+
+def load_compiled(content: bytes, metadata: dict[str, str], threads: int) -> Engine:
+    """Load a model into the compiled engine.
+
+    Parameters
+    ----------
+    content : bytes
+        The model file.
+    metadata : dict
+        Its metadata properties.
+    threads : int
+        Threads for large batches.
+
+    Raises
+    ------
+    EngineError
+        Where the graph is not supported, node by node, or no library of kernels fits the machine.
+    """
+    # Not at the top, so that a server that is told to use onnxruntime loads nothing of this.
+    try:
+        from runtime.compiled.engine import CompiledEngine  # type: ignore[import-not-found]
+        from runtime.compiled.lowering import read_program  # type: ignore[import-not-found]
+    except ModuleNotFoundError as error:
+        raise EngineError("unavailable", str(error)) from None
+
+    try:
+        engine: Engine = CompiledEngine(read_program(content), metadata, threads)
+    except ArtifactError as error:
+        raise EngineError("unsupported", str(error)) from None
+    except TicklineError as error:
+        raise EngineError("unavailable", str(error)) from None
+    except Exception as error:  # a defect of ours is no reason for a model not to be served
+        logger.exception("the compiled engine failed to load a model")
+        raise EngineError("failed", f"{type(error).__name__}: {error}") from error
+    return engine
+
+
+def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: int) -> tuple[Proof, Comparison]:
+    """Load a model into the compiled engine, hold it against the certificate and compare it with onnxruntime.
+
+    Parameters
+    ----------
+    content : bytes
+        The model file.
+    reference : Proof
+        onnxruntime with the same file.
+    golden : Golden
+        The certificate's golden rows.
+    threads : int
+        Threads for large batches.
+
+    Raises
+    ------
+    EngineError
+        Where it cannot run the graph, or gives other answers.
+    """
+    theirs = reference.engine
+    engine = load_compiled(content, theirs.metadata, threads)
+    if (engine.features, engine.classes) != (theirs.features, theirs.classes):
+        raise EngineError(
+            "differs",
+            f"it reads {engine.features} features and {engine.classes} classes, "
+            f"{theirs.name} {theirs.features} and {theirs.classes}",
+        )
+    steady = settle(engine, golden.rows)
+    try:
+        return Proof(engine, steady, replay(engine, golden)), agree(engine, theirs, golden)
+    except ArtifactError as error:
+        raise EngineError("differs", str(error)) from None
+
+
+def choose(content: bytes, reference: Proof, golden: Golden, wish: str, threads: int) -> Choice:
+    """Choose the engine of a model.
+
+    Parameters
+    ----------
+    content : bytes
+        The model file.
+    reference : Proof
+        onnxruntime with the same file.
+    golden : Golden
+        The certificate's golden rows.
+    wish : str
+        One of `WISHES`.
+    threads : int
+        Threads of the engine.
+
+    Raises
+    ------
+    EngineError
+        Where the compiled engine is asked for and cannot run the graph or gives other answers.
+    """
+    if wish == ONNXRUNTIME:
+        return Choice(reference, "asked", "ENGINE asks for it")
+    try:
+        proof, agreement = prove_compiled(content, reference, golden, threads)
+    except EngineError as refusal:
+        if wish == COMPILED:
+            raise
+        return Choice(reference, refusal.reason, refusal.detail)
+    theirs = reference.engine
+    return Choice(
+        proof,
+        "proven",
+        f"{agreement.rows} golden rows have the labels of {theirs.name} {theirs.version}, and probabilities within "
+        f"{agreement.max_probability_difference:.1e} of its",
+        agreement,
+    )
