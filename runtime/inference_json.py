@@ -1,13 +1,15 @@
 """Inference requests and replies as JSON, with tensors in it or as binary data behind it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import long_tensor
 from runtime.artifact import ModelCard
 from runtime.decoding import DECODE_ERRORS, explain
 from runtime.inference_protocol import (
@@ -120,6 +122,21 @@ def decode_request(body: bytes, json_length: int | None, card: ModelCard, max_ro
         raise Problem(400, detail, field="Inference-Header-Content-Length")
     whole = memoryview(body)
     head = whole[:json_length]
+    if PIECE_BYTES < len(head) == len(body) and (tensor := long_tensor.find(body)):
+        with suppress(Problem):  # which is worded by reading the request as it is
+            return _decode(tensor.around, head[:0], json_length, tensor.elements, card, max_rows)
+    return _decode(head, whole[len(head) :], json_length, _json_elements, card, max_rows)
+
+
+def _decode(
+    head: bytes | memoryview,
+    tail: memoryview,
+    json_length: int | None,
+    json_elements: Callable[[bytes, str, tuple[int, int]], NDArray[Any]],
+    card: ModelCard,
+    max_rows: int,
+) -> Inference:
+    """Decode a request of JSON and of the binary data behind it, whose JSON data `json_elements` reads."""
     try:
         request = _REQUEST.decode(head)
     except DECODE_ERRORS as error:
@@ -132,7 +149,6 @@ def decode_request(body: bytes, json_length: int | None, card: ModelCard, max_ro
     check_parameters(parameters, "inputs[0].parameters")
     tensor = InputTensor(given.name, given.datatype, given.shape)
     count = tensor.count_rows(card, max_rows)
-    tail = whole[len(head) :]
     data = b"" if given.data is msgspec.UNSET else bytes(given.data)
     if _BINARY_SIZE in parameters or tail:
         if data:
@@ -140,7 +156,7 @@ def decode_request(body: bytes, json_length: int | None, card: ModelCard, max_ro
         _check_binary_size(parameters.get(_BINARY_SIZE), tail.nbytes, json_length)
         elements = tensor.view(tail, _SIZE_FIELD)
     elif data:
-        elements = _json_elements(data, given.datatype, (count, len(card.feature_names)))
+        elements = json_elements(data, given.datatype, (count, len(card.feature_names)))
     else:
         raise Problem(422, "this field is required and missing", field=_DATA)
     return Inference(tensor.rows(elements), request.id, _select(request))

@@ -1,6 +1,5 @@
 """A JSON text that is read value by value while it arrives, so that no body is ever held or decoded as a whole."""
 
-import ctypes
 import json
 import re
 from functools import cached_property
@@ -54,7 +53,9 @@ class JsonText:
         self.position = 0
         self.complete = False
         self._codec = codec
-        self._body = bytearray()  # ends with a zero byte that is not counted, at which the kernels stop
+        self._body: bytes | bytearray = (
+            bytearray()
+        )  # ends with a zero byte that is not counted, at which the kernels stop
         self._forgotten = 0
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._state_address = self._state.ctypes.data
@@ -64,18 +65,28 @@ class JsonText:
 
     def feed(self, piece: bytes) -> None:
         """Take a piece."""
+        assert isinstance(self._body, bytearray)
         self._body += piece
 
     def forget(self) -> None:
         """Drop what is in front of the position, where a text is read while it arrives."""
         if self._codec is None:
             return
+        assert isinstance(self._body, bytearray)
         del self._body[: self.position]
         self._forgotten += self.position
         self.position = 0
 
+    @classmethod
+    def over(cls, body: bytes, codec: Codec | None) -> "JsonText":
+        """Return a complete text that reads a body where it is; nothing can be fed to it or forgotten."""
+        text = cls(codec)
+        text._body = body
+        text.complete = True
+        return text
+
     def _address(self) -> int:
-        return ctypes.addressof(ctypes.c_char.from_buffer(self._body))
+        return np.frombuffer(self._body, np.uint8).ctypes.data
 
     def rows(self, out: NDArray[np.float32], count: int, names: NDArray[np.uint8], ends: NDArray[np.int64]) -> int:
         """Read plain rows from an element on, after the first `count` rows of `out`; return the rows now in it.
@@ -127,11 +138,15 @@ class JsonText:
             Where it has not come completely.
         """
         begin = self._next()
-        self._skip()
+        self.skip()
         length = self.position - begin
         if length > longest:
             raise Problem(422, f"expected at most {longest} bytes of text, got {length}", field=field)
         return bytes(self._body[begin : self.position])
+
+    def starts_list(self) -> bool:
+        """Tell whether the next value is a list."""
+        return self._body[self._next()] == _OPEN_LIST
 
     def more(self) -> bool:
         """Go behind the comma or the closing bracket that follows an element; return whether it is the comma."""
@@ -166,7 +181,7 @@ class JsonText:
         begin = self._next()
         if self._body[begin] != _QUOTE:
             raise self.malformed()
-        self._skip()
+        self.skip()
         if self.position - begin > _LONGEST_NAME:
             raise Problem(
                 422, f"expected names of at most {_LONGEST_NAME} bytes, got {self.position - begin}", field="body"
@@ -218,8 +233,8 @@ class JsonText:
         self.position += 1
         return byte
 
-    def _skip(self) -> None:
-        """Go behind a value."""
+    def skip(self) -> None:
+        """Go behind a value, whose inside is not judged; raises as `element` does."""
         if self._codec is not None:
             behind = self._codec.skip(self._address(), self.position, len(self._body))
         else:
