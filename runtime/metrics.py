@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from struct import Struct
@@ -226,12 +227,17 @@ class BoardCollector(Collector):
         The model's classes.
     model : dict
         Labels of `model_info`.
+    created : float, optional
+        When the model was exported, in seconds since 1970.
     """
 
-    def __init__(self, board: Board, labels: Sequence[str], model: dict[str, str]) -> None:
+    def __init__(
+        self, board: Board, labels: Sequence[str], model: dict[str, str], created: float | None = None
+    ) -> None:
         self._board = board
         self._labels = labels
         self._model = model
+        self._created = created
 
     def collect(self) -> Iterable[Metric]:
         """Yield all families."""
@@ -256,6 +262,9 @@ class BoardCollector(Collector):
         model = GaugeMetricFamily("model_info", "The model that is served.", labels=list(self._model))
         model.add_metric(list(self._model.values()), 1)
         yield model
+        if self._created is not None:
+            summary = "When the served model was exported."
+            yield GaugeMetricFamily("model_created_timestamp_seconds", summary, value=self._created)
         yield _engine_family(live)
         reloads = CounterMetricFamily("model_reloads_total", "Reloads by result.", labels=["result"])
         for index, result in enumerate(RELOAD_RESULTS):
@@ -329,6 +338,15 @@ def _process_families(live: Mapping[int, memoryview]) -> Iterable[Metric]:
             for sample in family.samples:
                 merged.add_sample(sample.name, {**sample.labels, "worker": str(index)}, sample.value)
     yield from families.values()
+
+
+def parse_time(text: str) -> float | None:
+    """Return an ISO 8601 time, in UTC unless it says otherwise, as seconds since 1970; None where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def render(collector: Collector, accept: str) -> tuple[bytes, str]:

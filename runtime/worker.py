@@ -15,7 +15,7 @@ from runtime.artifact import model_file
 from runtime.board import Board
 from runtime.coalescer import Coalescer
 from runtime.known_heads import KnownHeads
-from runtime.metrics import WORDS, BoardCollector, Metrics, render
+from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
 from runtime.selfcheck import check
@@ -82,7 +82,7 @@ class Worker:
         self.metrics.compiled(compilations())  # a reload may bring the first model that takes bars
         card, engine = self.model.card, self.model.predictor.engine
         model = {"name": card.name, "version": card.version, "engine": engine.name}
-        return render(BoardCollector(self.board, card.labels, model), accept)
+        return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept)
 
     async def stop(self) -> None:
         """Finish what runs."""

@@ -10,7 +10,18 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.board import PID, Board
-from runtime.metrics import BUCKETS, LABELS, METHODS, ROUTES, STATUSES, WORDS, BoardCollector, Metrics, render
+from runtime.metrics import (
+    BUCKETS,
+    LABELS,
+    METHODS,
+    ROUTES,
+    STATUSES,
+    WORDS,
+    BoardCollector,
+    Metrics,
+    parse_time,
+    render,
+)
 
 MODEL = {"name": "m", "version": "1", "engine": "onnxruntime"}
 
@@ -144,3 +155,13 @@ def test_only_one_reload_at_a_time(tmp_path: Path) -> None:
         pass
     with Board(tmp_path, WORDS).reloading():
         pass
+
+
+def test_the_age_of_a_model_can_be_told_where_its_file_says_when_it_was_made(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    board.claim()
+    text, _ = render(BoardCollector(board, ("DOWN", "UP"), MODEL, parse_time("2026-01-15T10:30:00Z")), "")
+    assert b"\nmodel_created_timestamp_seconds 1.768473e+09\n" in text
+    text, _ = render(BoardCollector(board, ("DOWN", "UP"), MODEL, parse_time("some day")), "")
+    assert b"model_created_timestamp_seconds" not in text
+    assert parse_time("2026-01-15T10:30:00") == parse_time("2026-01-15T11:30:00+01:00") == 1768473000
