@@ -17,14 +17,14 @@ venv: .venv/kernels ## make .venv with the locked development environment
 	@touch $@
 
 # Without a C compiler the kernels are compiled just in time, which costs some seconds at every start.
-.venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/*codec.py runtime/build.py)
+.venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/*codec.py runtime/build.py runtime/compiled/*.py)
 	@if command -v cc >/dev/null; then $(BIN)/python -m features_fast.build && $(BIN)/python -m runtime.build; \
 	else echo "no C compiler (cc): the kernels will be compiled just in time"; fi
 	@touch $@
 
-.venv-system/installed: requirements/system.txt
-	$(PYTHON) -m venv --clear .venv-system
-	.venv-system/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/system.txt
+.venv-system/installed: requirements/system.txt | .venv/installed
+	$(PYTHON) -m venv --clear --without-pip .venv-system
+	$(BIN)/uv pip install --quiet --python .venv-system --require-hashes --requirement requirements/system.txt
 	@touch $@
 
 $(MODEL): | .venv/kernels
@@ -62,4 +62,4 @@ lock: .venv/installed ## compile the lock files anew
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
-	$(LOCK) requirements/system.in --constraint requirements/dev.txt --output-file requirements/system.txt
+	$(LOCK) requirements/system.in --output-file requirements/system.txt
