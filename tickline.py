@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": ("runtime.commands", "replay a model file's certificate"),
     "serve": ("runtime.commands", "serve predictions over HTTP"),
     "predict": ("runtime.commands", "predict one row with a model file or a running server"),
+    "load": ("bench.commands", "load a running server, check its replies, and report latencies"),
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
 

@@ -1,4 +1,4 @@
-"""Open-loop load: requests are due at a fixed rate, whether or not earlier ones have been answered.
+"""Open-loop load: requests are due at times of their own, whether or not earlier ones have been answered.
 
 The latency of a request counts from the moment when it was due, not from when it was sent. So a stall of the server is
 seen by every request that was due meanwhile, as by callers who do not wait for one another. The client never sleeps,
@@ -6,63 +6,83 @@ because a timer's delay would be counted as the server's; it says how late it wa
 """
 
 import gc
-import select
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count as numbers
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.connections import CONNECTIONS, Reply, Sockets, Transport, post
 from bench.servers import MeasureError
 
-CONNECTIONS = 32
 LIMIT = 0.2
 """Share of the 99th percentile that the client's own delay may have; beyond it the client is the limit."""
 BUSY = 0.9
 """Share of the time that the client may be at work; beyond it the client is the limit."""
+PATIENCE_SECONDS = 10.0
+"""How long the client waits for replies."""
 
-_PATIENCE_SECONDS = 10.0
-_HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length:"
+UNANSWERED = "no reply"
 
 
-class Transport(Protocol):
-    """Connections that carry one request at a time each."""
+class Watcher(Protocol):
+    """Who looks at the replies."""
 
-    connections: int
+    def reply(self, number: int, latency: float, reply: Reply) -> None:
+        """Take the reply to a request, by its number and with its seconds; must be quick."""
 
-    def send(self, connection: int, request: bytes) -> None:
-        """Send a request."""
+    def idle(self, spare: float) -> bool:
+        """Do a piece of work that takes no longer than some seconds, and tell whether there was any.
 
-    def answered(self) -> Iterable[int]:
-        """Return the connections whose replies have arrived since the last call, without waiting for any."""
+        Without a second to spare, because replies are awaited, it may still do what takes some microseconds.
+        """
+
+
+class Strict:
+    """Takes replies with status 200 and no others."""
+
+    def reply(self, number: int, latency: float, reply: Reply) -> None:
+        """Raise MeasureError where a reply is none, or has another status."""
+        if reply.status != 200:
+            raise MeasureError(f"expected status 200, got {reply.status or reply.fault}: {reply.body[:200]!r}")
+
+    def idle(self, spare: float) -> bool:
+        """Do nothing."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an open loop found.
+    """What a load found.
 
     Attributes
     ----------
     rate : float
         Requests due a second.
     latencies : ndarray
-        Seconds from when each request was due until its reply had come, float64 (requests,).
+        Seconds from when each request was due until its reply had come, or until it was given up, float64 (requests,).
     delays : ndarray
         Seconds by which the client sent each request later than it could have, float64 (requests,): after it was due
         and a connection was free.
     busy : float
-        Share of the time in which the client sent or received, rather than looked for something to do.
+        Share of the time in which the client sent, received or checked, rather than looked for something to do.
+    seconds : float
+        How long it took until the last reply.
+    unanswered : int
+        Requests without a reply at the end.
     """
 
     rate: float
     latencies: NDArray[np.float64]
     delays: NDArray[np.float64]
     busy: float
+    seconds: float = field(default=0.0)
+    unanswered: int = field(default=0)
 
     def percentile(self, percent: float) -> float:
         """Return a percentile of the latencies."""
@@ -84,14 +104,31 @@ class Outcome:
         return self.percentile(50) > CONNECTIONS / capacity
 
 
+def constant(rate: float) -> Iterator[float]:
+    """Yield seconds after the start, evenly spaced."""
+    return (number / rate for number in numbers())
+
+
+def poisson(rate: float, seed: int = 0) -> Iterator[float]:
+    """Yield seconds after the start of independent arrivals: the time between two is exponentially distributed."""
+    random, last = np.random.default_rng(seed), 0.0
+    while True:
+        times = last + np.cumsum(random.exponential(1.0 / rate, 4096))
+        last = times[-1]
+        yield from times.tolist()
+
+
 def run(
     transport: Transport,
     requests: Sequence[bytes],
     rate: float,
     count: int,
     clock: Callable[[], float] = time.perf_counter,
+    arrivals: Iterator[float] | None = None,
+    watcher: Watcher | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> Outcome:
-    """Send requests at a fixed rate and return when each has been answered.
+    """Send requests when they are due, and return when each has been answered.
 
     Parameters
     ----------
@@ -106,123 +143,87 @@ def run(
         How many.
     clock : callable
         Gives seconds that never go back.
-
-    Raises
-    ------
-    MeasureError
-        Where replies stay out for ten seconds after the last request was due.
+    arrivals : iterator of float
+        When they are due, in seconds after the start; evenly spaced by default.
+    watcher : Watcher
+        Takes the replies; by default `Strict`.
+    patience : float
+        Seconds without any reply, or after the last request was due, after which all that wait are given up.
     """
+    arrivals, watcher = arrivals or constant(rate), watcher or Strict()
     latencies, delays = np.zeros(count), np.zeros(count)
     free = deque(range(transport.connections))
     free_since = [0.0] * transport.connections
-    due_of = [0.0] * transport.connections
-    number_of = [0] * transport.connections
+    waiting: dict[int, tuple[int, float]] = {}
     start = clock()
+    deadline, last_reply = start + count / rate + patience, start
     sent = done = 0
+    due = start + next(arrivals)
     last, idle, worked = start, 0.0, True
     while done < count:
         now = clock()
         if not worked:
             idle += now - last
         last, worked = now, False
-        while sent < count and free and now >= (due := start + sent / rate):
+        while sent < count and free and now >= due:
             connection = free.popleft()
-            due_of[connection], number_of[connection] = due, sent
             delays[sent] = now - max(due, free_since[connection])
             transport.send(connection, requests[sent % len(requests)])
-            sent += 1
+            if not waiting:
+                last_reply = now
+            waiting[connection] = sent, due
+            sent, due = sent + 1, start + next(arrivals)
             now, worked = clock(), True
-        for connection in transport.answered():
-            arrived = clock()
-            latencies[number_of[connection]] = arrived - due_of[connection]
-            free_since[connection] = arrived
+        for connection, reply in transport.answered():
+            last_reply = clock()
+            number, was_due = waiting.pop(connection)
+            latencies[number] = latency = last_reply - was_due
+            watcher.reply(number, latency, reply)
+            free_since[connection] = last_reply
             free.append(connection)
             done += 1
             worked = True
-        if now > start + count / rate + _PATIENCE_SECONDS:
-            raise MeasureError(f"{count - done} of {count} requests were not answered")
-    return Outcome(rate, latencies, delays, 1.0 - idle / (clock() - start))
+        if now > deadline or (waiting and now > last_reply + patience):
+            break
+        if not worked:
+            worked = watcher.idle(0.0 if waiting else due - now)
+    end = clock()
+    while sent < count and due <= end:
+        waiting[-1 - sent] = sent, due  # it is due, and has found no connection
+        sent, due = sent + 1, start + next(arrivals)
+    for number, was_due in waiting.values():
+        latencies[number] = end - was_due
+        watcher.reply(number, end - was_due, Reply(0, b"", UNANSWERED))
+    busy = 1.0 - idle / (end - start)
+    return Outcome(rate, latencies[:sent], delays[:sent], busy, end - start, len(waiting))
 
 
-class Sockets:
-    """Keep-alive connections over loopback.
-
-    Parameters
-    ----------
-    port : int
-        Where the server listens.
-    connections : int
-        How many.
-    """
-
-    def __init__(self, port: int, connections: int = CONNECTIONS) -> None:
-        self.connections = connections
-        self._poll = select.epoll()
-        self._streams: list[socket.socket] = []
-        self._received: list[bytes] = [b""] * connections
-        self._places: dict[int, int] = {}
-        for place in range(connections):
-            stream = socket.create_connection(("127.0.0.1", port))
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream.setblocking(False)
-            self._poll.register(stream, select.EPOLLIN)
-            self._streams.append(stream)
-            self._places[stream.fileno()] = place
-
-    def send(self, connection: int, request: bytes) -> None:
-        """Send a request, which is far smaller than a socket's buffer."""
-        if self._streams[connection].send(request) != len(request):
-            raise MeasureError("a socket took a part of a request")
-
-    def answered(self) -> list[int]:
-        """Return the connections whose replies have arrived."""
-        complete = []
-        for descriptor, _ in self._poll.poll(0):
-            place = self._places[descriptor]
-            piece = self._streams[place].recv(1 << 16)
-            if not piece:
-                raise MeasureError("the server closed a connection")
-            reply = self._received[place] + piece
-            if is_complete(reply):
-                complete.append(place)
-                reply = b""
-            self._received[place] = reply
-        return complete
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._poll.close()
-        for stream in self._streams:
-            stream.close()
-
-
-def is_complete(reply: bytes) -> bool:
-    """Tell whether a reply has come to its end; raises MeasureError where it is none with status 200."""
-    if len(reply) < 12:
-        return False
-    if reply[9:12] != b"200":
-        raise MeasureError(f"expected status 200, got {reply[:200]!r}")
-    end = reply.find(_HEAD_END)
-    if end < 0:
-        return False
-    head = reply[:end].lower()
-    place = head.find(_LENGTH) + len(_LENGTH)
-    return len(reply) - end - len(_HEAD_END) >= int(head[place:].split(b"\r", 1)[0])
-
-
-def post(path: str, body: bytes) -> bytes:
-    """Return the bytes of a request that posts JSON."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + _HEAD_END + body
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Run the block without garbage collection, which would delay what is due."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def load(port: int, bodies: Sequence[bytes], rate: float, seconds: float) -> Outcome:
-    """Post bodies to `/predict` at a fixed rate for a time."""
+    """Post bodies to `/predict` on loopback at a fixed rate for a time, and have all of them answered.
+
+    Raises
+    ------
+    MeasureError
+        Where the server cannot be reached, or a request is answered with an error or not at all.
+    """
     requests = [post("/predict", body) for body in bodies]
-    transport = Sockets(port)
-    gc.disable()  # a collection would delay what is due
+    transport = Sockets("127.0.0.1", port)
     try:
-        return run(transport, requests, rate, max(1, int(rate * seconds)))
+        with no_collection():
+            outcome = run(transport, requests, rate, max(1, int(rate * seconds)))
+        if outcome.unanswered:
+            raise MeasureError(f"{outcome.unanswered} of {len(outcome.latencies)} requests were not answered")
+        return outcome
     finally:
-        gc.enable()
         transport.close()

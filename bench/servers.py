@@ -13,17 +13,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import processes
+from features_fast.errors import TicklineError
+
 SERVER_CORE = 0
 CLIENT_CORE = 1
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _SLOWS_NUMPY = "OPENBLAS_CORETYPE"
 
 
-class MeasureError(Exception):
+class MeasureError(TicklineError):
     """What keeps a measurement from being made."""
 
 
@@ -110,7 +112,8 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return the processor time, user's and system's, of all its processes until now."""
-        return sum(session_ticks(text, self.process.pid) for text in _process_states()) / _TICKS
+        known = map(processes.parse, processes.states())
+        return sum(ticks for _, _, session, ticks in known if session == self.process.pid) / processes.TICKS
 
     def resident_mebibytes(self) -> float:
         """Return the resident memory of the process that was started."""
@@ -120,25 +123,11 @@ class Server:
     def settle(self) -> None:
         """Return when it has done what earlier load left behind; raises MeasureError where that does not end."""
         before, deadline = -1.0, time.perf_counter() + _START_SECONDS
-        while (now := self.cpu_seconds()) > before + 1.5 / _TICKS:
+        while (now := self.cpu_seconds()) > before + 1.5 / processes.TICKS:
             if time.perf_counter() > deadline:
                 raise MeasureError(f"{self.contender.name} does not come to rest")
             before = now
             time.sleep(0.1)
-
-
-def session_ticks(state: str, session: int) -> int:
-    """Return the clock ticks that a line of /proc/PID/stat counts, 0 where the process is of another session."""
-    fields = state.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12]) if int(fields[3]) == session else 0
-
-
-def _process_states() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            yield path.read_text()
-        except OSError:  # it has ended since it was listed
-            continue
 
 
 def free_port() -> int:

@@ -1,16 +1,15 @@
 """The open-loop client's accounting, with a clock and connections that a test moves."""
 
 import socket
-import threading
-from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from bench.open_loop import Outcome, Sockets, is_complete, load, post, run
+from bench.connections import Reply
+from bench.histogram import Latencies
+from bench.open_loop import UNANSWERED, Outcome, constant, load, poisson, run
 from bench.servers import MeasureError
-
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 class Clock:
@@ -50,9 +49,9 @@ class FakeTransport:
         self._idle_from = begin + self._service
         self._finished.append((self._idle_from, connection))
 
-    def answered(self) -> Iterable[int]:
+    def answered(self) -> list[tuple[int, Reply]]:
         self._clock.now += self.tick
-        ready = [connection for at, connection in self._finished if at <= self._clock.now]
+        ready = [(connection, Reply(200, b"")) for at, connection in self._finished if at <= self._clock.now]
         self._finished = [(at, connection) for at, connection in self._finished if at > self._clock.now]
         return ready
 
@@ -105,11 +104,91 @@ def test_a_client_without_time_to_spare_says_that_it_is_the_limit() -> None:
     assert outcome.client_is_limit
 
 
-def test_replies_that_never_come_end_the_run() -> None:
-    clock = Clock()
+class Watcher:
+    """Keeps what it is told, and has something to do whenever it may."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[int, float, Reply]] = []
+        self.spare: list[float] = []
+
+    def reply(self, number: int, latency: float, reply: Reply) -> None:
+        self.replies.append((number, latency, reply))
+
+    def idle(self, spare: float) -> bool:
+        self.spare.append(spare)
+        return True
+
+
+def test_replies_that_never_come_are_given_up_and_count() -> None:
+    clock, watcher = Clock(), Watcher()
     transport = FakeTransport(clock, connections=1, service=1e9)
-    with pytest.raises(MeasureError, match="3 of 3 requests were not answered"):
-        run(transport, [b"x"], rate=10.0, count=3, clock=clock)
+    outcome = run(transport, [b"x"], rate=10.0, count=3, clock=clock, watcher=watcher, patience=1.0)
+    # All three were due before the client lost its patience, though only one of them found a connection.
+    assert outcome.unanswered == 3
+    np.testing.assert_allclose(outcome.latencies, [1.0, 0.9, 0.8], atol=0.01)
+    assert [(number, reply.fault) for number, _, reply in watcher.replies] == [(n, UNANSWERED) for n in range(3)]
+
+
+def test_a_server_that_dies_ends_the_run_before_its_time() -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=4, service=0.0, stall=(1.0, 1e9))
+    outcome = run(transport, [b"x"], rate=10.0, count=1000, clock=clock, watcher=Watcher(), patience=2.0)
+    assert outcome.seconds == pytest.approx(3.0, abs=0.2)
+    assert len(outcome.latencies) == pytest.approx(30, abs=2)  # what was due until then, and no more
+    assert outcome.unanswered == pytest.approx(20, abs=2)
+
+
+def test_an_overload_ends_when_its_time_is_over() -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=4, service=0.1)
+    outcome = run(transport, [b"x"], rate=100.0, count=1000, clock=clock, watcher=Watcher(), patience=1.0)
+    assert outcome.seconds == pytest.approx(11.0, abs=0.2)
+    assert outcome.unanswered == pytest.approx(890, abs=5)
+
+
+def test_a_watcher_is_told_how_much_time_there_is() -> None:
+    clock, watcher = Clock(), Watcher()
+    run(FakeTransport(clock, connections=1, service=0.05), [b"x"], rate=5.0, count=4, clock=clock, watcher=watcher)
+    assert {spare for spare in watcher.spare if spare <= 0} == {0.0}  # while a reply is awaited
+    assert max(watcher.spare) == pytest.approx(0.15, abs=0.01)
+    assert [number for number, _, _ in watcher.replies] == [0, 1, 2, 3]
+
+
+def test_without_a_watcher_another_status_ends_the_run() -> None:
+    class Refuses(FakeTransport):
+        def answered(self) -> list[tuple[int, Reply]]:
+            return [(connection, Reply(503, b"busy")) for connection, _ in super().answered()]
+
+    clock = Clock()
+    with pytest.raises(MeasureError, match="expected status 200, got 503: b'busy'"):
+        run(Refuses(clock, connections=1, service=0.0), [b"x"], rate=10.0, count=3, clock=clock)
+
+
+def test_coordinated_omission_does_not_hide_a_stall_from_the_histogram() -> None:
+    clock = Clock()
+    # One connection, and a stall of a second among ten: a closed loop would have one slow request in ten thousand.
+    transport = FakeTransport(clock, connections=1, service=0.0, stall=(5.0, 1.0))
+    outcome = run(transport, [b"x"], rate=1000.0, count=10_000, clock=clock)
+    summary = Latencies(outcome.latencies).summary()
+    assert summary["p50"] < 0.003
+    # A tenth of the requests was due in the stall or while its backlog was worked off.
+    assert summary["p95"] > 0.4
+    assert summary["max"] == pytest.approx(1.0, rel=0.01)
+
+
+def test_constant_arrivals_are_evenly_spaced() -> None:
+    assert list(islice(constant(4.0), 4)) == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_poisson_arrivals_are_independent_and_reproducible() -> None:
+    times = np.array(list(islice(poisson(100.0, seed=3), 20_000)))
+    gaps = np.diff(times)
+    assert gaps.min() >= 0
+    # An exponential distribution's deviation equals its mean, and neighbours do not know of one another.
+    assert gaps.mean() == pytest.approx(0.01, rel=0.03)
+    assert gaps.std() == pytest.approx(0.01, rel=0.03)
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 0.03
+    assert times.tolist() == list(islice(poisson(100.0, seed=3), 20_000))
 
 
 def test_percentiles_are_those_of_the_latencies() -> None:
@@ -123,45 +202,8 @@ def test_waits_as_long_as_under_full_load_are_an_overload() -> None:
     assert Outcome(500.0, np.full(9, 0.033), np.zeros(9), 0.0).is_overload(capacity=1000.0)
 
 
-def test_a_reply_is_complete_with_its_last_byte() -> None:
-    assert [is_complete(REPLY[:length]) for length in range(len(REPLY) + 1)] == [False] * len(REPLY) + [True]
-
-
-def test_another_status_is_no_reply() -> None:
-    with pytest.raises(MeasureError, match="expected status 200"):
-        is_complete(REPLY.replace(b"200 OK", b"503 Busy"))
-
-
-def serve(listener: socket.socket, whole: bytes, replies: int) -> None:
-    """Answer requests of one connection with replies that come in two pieces."""
-    stream, _ = listener.accept()
-    with stream:
-        received = b""
-        for number in range(1, replies + 1):
-            while received.count(whole) < number:
-                received += stream.recv(1 << 16)
-            stream.sendall(REPLY[:20])
-            stream.sendall(REPLY[20:])
-
-
-def test_sockets_carry_requests_and_put_replies_together() -> None:
-    request = post("/predict", b"{}")
-    assert request.endswith(b"Content-Length: 2\r\n\r\n{}")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve, args=(listener, request, 3))
-        server.start()
-        transport = Sockets(listener.getsockname()[1], connections=1)
-        try:
-            assert len(run(transport, [request], rate=1000.0, count=3).latencies) == 3
-            server.join()
-            with pytest.raises(MeasureError, match="closed a connection"):
-                run(transport, [request], rate=1000.0, count=1)
-        finally:
-            transport.close()
-
-
 def test_a_load_without_a_server_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(MeasureError, match="no connection"):
         load(port, [b"{}"], 10.0, 0.1)

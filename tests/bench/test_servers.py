@@ -4,15 +4,9 @@ import sys
 
 import pytest
 
-from bench.servers import Contender, MeasureError, Request, Server, find_program, session_ticks, started
+from bench.servers import Contender, MeasureError, Request, Server, find_program, started
 
 STATIC = Contender("static", [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"], Request("/"))
-
-
-def test_only_processes_of_the_session_count() -> None:
-    state = "7 (a name) (x) S 1 7 7 0 -1 4194560 100 0 0 0 120 30 9 9 20 0 1 0 5 6 7"
-    assert session_ticks(state, session=7) == 150
-    assert session_ticks(state, session=1) == 0
 
 
 def test_a_missing_program_names_its_package() -> None:

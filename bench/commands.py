@@ -1,0 +1,175 @@
+"""The commands `tickline load` and `tickline bench`."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from bench.slo import Objective
+
+# What measures is imported where a command runs, so that `--help` answers at once.
+
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
+_FACTORS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
+_MOST_REQUESTS = 100_000_000
+
+
+def add_load(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the arguments of `tickline load`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Load a running server with different rows, check every reply, and report latencies. Requests are due at a\n"
+        "rate of their own (open loop); a latency counts from when its request was due. Exit status 0 when the load\n"
+        "passed, 1 when a reply was wrong, an objective was missed or the server could not be reached, 2 for bad usage."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  tickline load http://localhost:5000 --rate 2000 --duration 10 --slo p99=5ms\n"
+        "  tickline load http://localhost:5000 --rate 1000,5000,10000 --model-path models/ --report report/\n"
+        "  tickline load http://localhost:5000 --closed --connections 64\n"
+        "  tickline load http://localhost:5000 --sweep --report report/"
+    )
+    parser.add_argument("url", type=_url, metavar="URL", help="the server, http://HOST:PORT; a path names the route")
+    loop = parser.add_argument_group("loop")
+    loop.add_argument("--rate", type=_rates, metavar="N[,N...]", help="requests a second, one step each")
+    loop.add_argument("--sweep", action="store_true", help="find the capacity, then step up to it")
+    loop.add_argument("--closed", action="store_true", help="closed loop: what it can do, not how long one waits")
+    loop.add_argument(
+        "--arrivals", choices=("poisson", "constant"), default="poisson", help="when requests are due (%(default)s)"
+    )
+    loop.add_argument("--duration", type=_seconds, default=10.0, metavar="S", help="seconds of a step (10)")
+    loop.add_argument("--warm-up", type=_seconds, default=1.0, metavar="S", help="seconds before each step (1)")
+    loop.add_argument("--connections", type=_count, default=32, metavar="N", help="kept open (%(default)s)")
+    loop.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="without any reply (10)")
+    rows = parser.add_argument_group("rows")
+    rows.add_argument("--data", type=Path, metavar="FILE", help="rows: .csv, .npy, .npz or .jsonl; else made up")
+    rows.add_argument("--rows", type=_count, default=0, metavar="N", help="send batches of N rows")
+    rows.add_argument("--format", choices=("json", "npy"), default="json", help="of batches (%(default)s)")
+    rows.add_argument("--bodies", type=_count, default=1000, metavar="N", help="different bodies (%(default)s)")
+    rows.add_argument("--seed", type=int, default=0, metavar="N", help="of rows and arrivals (%(default)s)")
+    check = parser.add_argument_group("checks")
+    check.add_argument("--model-path", type=Path, metavar="PATH", help="probabilities must be those of this model file")
+    check.add_argument("--tolerance", type=float, default=1e-5, metavar="X", help="of a probability (%(default)s)")
+    check.add_argument(
+        "--slo",
+        type=_objective,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="p99=1ms, max=50ms, errors=0, errors=0.1%%, rate=99%%; may be repeated",
+    )
+    check.add_argument("--pid", type=_count, default=0, metavar="PID", help="count a local server's processor time")
+    report = parser.add_argument_group("report")
+    report.add_argument("--json", action="store_true", help="print the report as JSON")
+    report.add_argument("--report", type=Path, metavar="DIR", help="write the report there, with pictures")
+    parser.set_defaults(run=_load, refuse=parser.error)
+
+
+def _load(options: argparse.Namespace) -> int:
+    _check_load(options, options.refuse)
+    from bench import machine
+    from bench.load import Load, Plan
+    from bench.load_report import judge, render_text, write_report
+
+    plan = Plan(
+        url=options.url,
+        rates=options.rate or (),
+        closed=options.closed,
+        sweep=options.sweep,
+        duration=options.duration,
+        warm_up=options.warm_up,
+        connections=options.connections,
+        poisson=options.arrivals == "poisson",
+        rows=options.rows,
+        npy=options.format == "npy",
+        data=options.data,
+        model=options.model_path,
+        bodies=options.bodies,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        pid=options.pid,
+        timeout=options.timeout,
+    )
+    made = machine.describe(machine.own_command())
+    steps = Load(plan, shown=sys.stderr.isatty()).measure()
+    verdict = judge(steps, options.slo, plan.sweep)
+    report = {
+        "made": made,
+        "target": {
+            "url": f"{plan.url.scheme}://{plan.url.netloc}",
+            "route": plan.route,
+            "rows": plan.rows,
+            "bodies": plan.bodies,
+            "model": str(plan.model) if plan.model else None,
+        },
+        "steps": steps,
+        "verdict": verdict,
+    }
+    if options.report:
+        write_report(options.report, report)
+    print(json.dumps(report) if options.json else render_text(report))
+    return 0 if verdict["passed"] else 1
+
+
+def _check_load(options: argparse.Namespace, refuse: Callable[[str], object]) -> None:
+    """Refuse combinations that mean nothing, as the parser refuses single values."""
+    if not (options.rate or options.sweep or options.closed):
+        refuse("expected --rate, --sweep or --closed")
+    if options.rate and options.sweep:
+        refuse("--sweep finds its rates itself: leave out --rate")
+    if options.format == "npy" and not options.rows:
+        refuse("--format npy needs --rows")
+    if options.pid and not Path(f"/proc/{options.pid}").exists():
+        refuse(f"--pid: no process {options.pid}")
+    if options.duration <= 0:
+        refuse("--duration: expected more than no time")
+    if max(options.rate or (0,)) * options.duration > _MOST_REQUESTS:
+        refuse(f"expected at most {_MOST_REQUESTS:,} requests a step")
+
+
+def _url(text: str) -> SplitResult:
+    url = urlsplit(text)
+    try:
+        port = url.port
+    except ValueError:
+        port = -1
+    if url.scheme != "http" or not url.hostname or port == -1:
+        raise argparse.ArgumentTypeError(f"expected http://HOST:PORT, got {text!r}")
+    return url
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        rates = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        rates = (0.0,)
+    if not all(0.0 < rate < 1e7 for rate in rates):
+        raise argparse.ArgumentTypeError(f"expected requests a second, such as 1000 or 1000,2000, got {text!r}")
+    return rates
+
+
+def _seconds(text: str) -> float:
+    match = _SECONDS.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected seconds, such as 10, 500ms or 2m, got {text!r}")
+    return float(match[1]) * _FACTORS[match[2]]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _objective(text: str) -> "Objective":
+    from bench.slo import parse_objective
+
+    try:
+        return parse_objective(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

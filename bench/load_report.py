@@ -1,0 +1,156 @@
+"""The report of a load: as text, as JSON, and as a page with pictures."""
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.load_plots import draw_by_percentile, draw_by_rate
+from bench.slo import Objective
+
+_SHOWN = ("p50", "p90", "p99", "p99.9", "max")
+
+
+def judge(steps: Sequence[dict[str, Any]], objectives: Sequence[Objective], sweep: bool) -> dict[str, Any]:
+    """Return whether a load passed.
+
+    Wrong replies fail it whatever is asked for, and so does any other error unless an objective says how many are
+    allowed. Objectives must hold in every step; in a sweep, which is meant to go beyond what a server can do, in one
+    of the open-loop steps at least.
+    """
+    asked = list(objectives)
+    if not any(objective.name == "errors" for objective in asked):
+        asked.append(Objective("errors=0", "errors", 0.0))
+    found = [
+        {
+            "objective": one.text,
+            "values": [one.found(step) for step in steps],
+            "held": [one.holds(step) for step in steps],
+        }
+        for one in asked
+    ]
+    kept = [all(one["held"][place] for one in found) for place in range(len(steps))]
+    measured = [kept[place] for place, step in enumerate(steps) if step["loop"] == "open"] if sweep else kept
+    rates = [step["offered"] for step, held in zip(steps, kept, strict=True) if held and step["loop"] == "open"]
+    wrong = sum(step["wrong"] for step in steps)
+    return {
+        "objectives": found,
+        "highest_rate": max(rates, default=None),
+        "wrong": wrong,
+        "passed": not wrong and (any(measured) if sweep else all(measured)),
+    }
+
+
+def render_text(report: dict[str, Any]) -> str:
+    """Return a report as text."""
+    target, verdict = report["target"], report["verdict"]
+    head = ("", "requests/s", "answered/s", *_SHOWN, "errors", "CPU/request", "client")
+    lines = [head, *(_line(step) for step in report["steps"])]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    rows = f", {target['rows']} rows each" if target["rows"] else ""
+    checked = f", probabilities checked against {target['model']}" if target["model"] else ""
+    text = [f"{target['url']}{target['route']}: {target['bodies']:,} different bodies{rows}{checked}", "", *table, ""]
+    for step in report["steps"]:
+        for fault, count in step["faults"].items():
+            text.append(f"{count:,} x {fault}, such as: {step['examples'][fault]}")
+        if step["client"]["is_limit"]:
+            text.append(_limit(step))
+    for one in verdict["objectives"]:
+        held = sum(one["held"])
+        text.append(
+            f"{one['objective']}: "
+            + ("held" if held == len(one["held"]) else f"missed, {held} of {len(one['held'])} steps held it")
+        )
+    if len(report["steps"]) > 1 and verdict["highest_rate"]:
+        text.append(f"highest rate that held all: {verdict['highest_rate']:,g} requests/s")
+    if verdict["wrong"]:
+        text.append(f"{verdict['wrong']:,} replies were wrong")
+    text.append("passed" if verdict["passed"] else "failed")
+    return "\n".join(text)
+
+
+def _line(step: dict[str, Any]) -> tuple[str, ...]:
+    cpu = step["server_cpu"]
+    return (
+        step["loop"],
+        f"{step['offered']:,.0f}",
+        f"{step['rate']:,.0f}",
+        *(seconds(step["latency"][name]) for name in _SHOWN),
+        f"{step['errors']:,}",
+        "-" if cpu is None else seconds(cpu),
+        f"{step['client']['busy']:.0%} busy" + (", the limit" if step["client"]["is_limit"] else ""),
+    )
+
+
+def _limit(step: dict[str, Any]) -> str:
+    client = step["client"]
+    return (
+        f"at {step['offered']:,.0f} requests/s this client is itself the limit: it was at work {client['busy']:.0%} "
+        f"of the time and sent 99 % of the requests within {seconds(client['delay']['p99'])} of when it could; "
+        "the server is better than these latencies say"
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a time with three digits and its unit."""
+    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1.0, "s")):
+        if value * factor < 999.5 or unit == "s":
+            shown = value * factor
+            digits = 0 if shown >= 99.95 else 1 if shown >= 9.995 else 2
+            return f"{shown:.{digits}f} {unit}"
+    raise AssertionError
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Write `report.json`, `report.txt`, two pictures, and `report.html`, which holds all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = render_text(report)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "report.txt").write_text(text + "\n")
+    pictures = {"latency_by_percentile": draw_by_percentile(report["steps"])}
+    if sum(step["loop"] == "open" for step in report["steps"]) > 1:
+        pictures["latency_by_rate"] = draw_by_rate(report["steps"])
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    (folder / "report.html").write_text(_page(report, text, pictures))
+
+
+def _page(report: dict[str, Any], text: str, pictures: dict[str, bytes]) -> str:
+    made = report["made"]
+    images = "".join(
+        f'<p><img alt="{name.replace("_", " ")}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
+        for name, content in pictures.items()
+    )
+    machine = f"{made['processor']}, {made['cores']} cores, {made['system']}, Python {made['python']}, {made['date']}"
+    return _PAGE.format(
+        title=html.escape(f"Load on {report['target']['url']}{report['target']['route']}"),
+        command=html.escape(made["command"]),
+        machine=html.escape(machine),
+        text=html.escape(text),
+        images=images,
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang=en>
+<meta charset=utf-8>
+<meta name=viewport content="width=device-width,initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
+pre {{ overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .5rem }}
+img {{ max-width: 100%; background: #fff; border-radius: .5rem }}
+</style>
+<main>
+<h1>{title}</h1>
+<p><code>{command}</code><br>{machine}</p>
+<pre>{text}</pre>
+{images}
+<p>A latency counts from when its request was due, in a closed loop from when it was sent.</p>
+</main>
+</html>
+"""
