@@ -42,6 +42,8 @@ def run_export(options: argparse.Namespace) -> None:
     """Export the trained model of a directory and say what was compared."""
     with _stages() as begin:
         begin("loading libraries")
+        import msgspec
+
         from export.exporter import export_classifier
         from export.trained import read_trained_model
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
@@ -83,6 +85,7 @@ def run_export(options: argparse.Namespace) -> None:
             "max_probability_difference": certificate.max_probability_difference,
             "tolerance": certificate.tolerance,
             "label_flips": certificate.label_flips,
+            "engines": msgspec.to_builtins(certificate.engines),
         }
         print(json.dumps(report))
         return
@@ -90,9 +93,10 @@ def run_export(options: argparse.Namespace) -> None:
         f"wrote {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
         f"  compared  {certificate.compared_rows:,} rows with {certificate.reference}: "
         f"{certificate.compared_rows - golden:,} of the test set and {golden:,} golden ones\n"
-        f"  found     largest difference {certificate.max_probability_difference:.2e} "
-        f"(allowed {certificate.tolerance:g}), {certificate.label_flips} label flips"
+        f"  allowed   {certificate.tolerance:g}"
     )
+    for finding in certificate.findings:
+        print(f"  found     {finding}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -16,10 +16,23 @@ from export.errors import ExportError
 from export.golden import GoldenRows, choose_golden_rows
 from export.graph import convert
 from export.reference import Reference, margins
-from runtime.artifact import Certificate, ModelCard, compare, golden_rows, metadata, parse_metadata, read_sealed, seal
+from runtime.artifact import (
+    ArtifactError,
+    Certificate,
+    Comparison,
+    EngineFinding,
+    ModelCard,
+    compare,
+    metadata,
+    parse_metadata,
+    read_sealed,
+    seal,
+)
+from runtime.engine import Engine, name_of
+from runtime.engines import EngineError, load_compiled
 from runtime.onnxruntime_engine import OnnxruntimeEngine
+from runtime.replay import in_batches, read_golden, replay
 
-_CHUNK_ROWS = 4096
 _LIBRARIES = ("scikit-learn", "numpy", "skl2onnx", "onnx", "onnxruntime")
 
 
@@ -108,7 +121,8 @@ def export_classifier(
 
     begin("converting into a graph")
     proto = convert(model, features, len(card.labels))
-    engine = OnnxruntimeEngine(proto.SerializeToString(deterministic=True))
+    graph = proto.SerializeToString(deterministic=True)
+    engine = OnnxruntimeEngine(graph)
     begin(f"asking scikit-learn for the {len(test):,} rows of the test set")
     expected = reference.probabilities(test)
     certain = np.flatnonzero(margins(expected) > 2 * tolerance)
@@ -117,7 +131,18 @@ def export_classifier(
     begin("choosing golden rows")
     golden = choose_golden_rows(reference, sample, test[certain[-1:]], tolerance)
     begin("comparing the graph with scikit-learn")
-    certificate = _certify(engine, golden, test, expected, reference, tolerance)
+    rows, truth = np.concatenate([golden.rows, test]), np.concatenate([golden.probabilities, expected])
+    found = _compare(engine, rows, truth, golden, reference, tolerance)
+    certificate = Certificate(
+        reference=reference.name,
+        tolerance=tolerance,
+        rows=golden.rows.astype("<f4").tobytes(),
+        probabilities=golden.probabilities.astype("<f8").tobytes(),
+        compared_rows=found.rows,
+        max_probability_difference=found.max_probability_difference,
+        label_flips=found.label_flips,
+        engines=(EngineFinding(engine=name_of(engine), found=found), _try_compiled(graph, rows, truth)),
+    )
 
     for key, value in metadata(card, certificate).items():
         proto.metadata_props.add(key=key, value=value)
@@ -165,18 +190,16 @@ def _names(field: str, names: Sequence[str], count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _certify(
-    engine: OnnxruntimeEngine,
+def _compare(
+    engine: Engine,
+    rows: NDArray[np.float32],
+    truth: NDArray[np.float64],
     golden: GoldenRows,
-    test: NDArray[np.float32],
-    expected: NDArray[np.float64],
     reference: Reference,
     tolerance: float,
-) -> Certificate:
-    """Compare graph and reference over golden rows and test set, and certify what was found."""
-    rows = np.concatenate([golden.rows, test])
-    answers = np.concatenate(list(_answers(engine, rows)))
-    truth = np.concatenate([golden.probabilities, expected])
+) -> Comparison:
+    """Compare graph and reference over golden rows, which come first, and test set; refuse what is beyond tolerance."""
+    answers = in_batches(engine, rows)
     found = compare(answers, truth)
     if not found.max_probability_difference <= tolerance:
         difference = np.nan_to_num(np.abs(answers - truth), nan=np.inf).max(axis=1)
@@ -187,21 +210,19 @@ def _certify(
             f"{found.max_probability_difference:.3g} on a {kind}; {np.count_nonzero(difference > tolerance)} of "
             f"{found.rows} rows are further off and {found.label_flips} labels differ"
         )
-    return Certificate(
-        reference=reference.name,
-        tolerance=tolerance,
-        rows=golden.rows.astype("<f4").tobytes(),
-        probabilities=golden.probabilities.astype("<f8").tobytes(),
-        compared_rows=found.rows,
-        max_probability_difference=found.max_probability_difference,
-        label_flips=found.label_flips,
-    )
+    return found
 
 
-def _answers(engine: OnnxruntimeEngine, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield the graph's probabilities, chunk by chunk: an operator's scratch memory grows with its batch."""
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        yield engine.predict(rows[start : start + _CHUNK_ROWS])
+def _try_compiled(graph: bytes, rows: NDArray[np.float32], truth: NDArray[np.float64]) -> EngineFinding:
+    """Compare the compiled engine with the reference; whatever comes of it, a server has onnxruntime too."""
+    try:
+        engine = load_compiled(graph, {}, threads=1)
+    except EngineError as error:
+        return EngineFinding(engine="compiled", detail=error.detail)
+    found = compare(in_batches(engine, rows), truth)
+    if not np.isfinite(found.max_probability_difference):  # JSON has no word for it
+        return EngineFinding(engine=name_of(engine), detail="an answer is not finite")
+    return EngineFinding(engine=name_of(engine), found=found)
 
 
 def _publish(content: bytes, path: Path) -> None:
@@ -229,16 +250,8 @@ def _publish(content: bytes, path: Path) -> None:
 def _replay(path: Path) -> None:
     """Read a file back and compare its golden probabilities, in a batch and row by row."""
     engine = OnnxruntimeEngine(read_sealed(path)[0])
-    card, certificate = parse_metadata(engine.metadata)
-    rows, truth = golden_rows(card, certificate)
-    single = np.empty((len(rows), engine.classes), np.float32)
-    for index, row in enumerate(rows):
-        engine.row[0] = row
-        single[index] = engine.predict_one()
-    for way, answers in (("in a batch", engine.predict(rows)), ("row by row", single)):
-        found = compare(answers, truth).max_probability_difference
-        if not found <= certificate.tolerance:
-            raise ExportError(
-                f"replay of the golden rows {way}: expected probabilities within {certificate.tolerance:g}, "
-                f"got a difference of {found:.3g}"
-            )
+    golden = read_golden(*parse_metadata(engine.metadata))
+    try:
+        replay(engine, golden)
+    except ArtifactError as error:
+        raise ExportError(f"replay of the written file: {error}") from None

@@ -76,26 +76,36 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """How far two sets of probabilities for the same rows are apart."""
+
+    rows: int
+    max_probability_difference: float
+    label_flips: int
+
+    def __str__(self) -> str:
+        return f"largest difference {self.max_probability_difference:.2e}, {self.label_flips} label flips"
+
+
 class EngineFinding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the export found of one engine over golden rows and test set.
+    """What the export found of one engine.
 
     Attributes
     ----------
-    name, version : str
-        The engine; no version where it was not loaded.
-    max_probability_difference : float or None
-        Largest absolute difference from the reference; None where the engine did not run the graph.
-    label_flips : int or None
-        Number of rows for which the two most probable classes differ; None as above.
+    engine : str
+        Its name, and its version where it was loaded.
+    found : Comparison or None
+        Beside the reference over golden rows and test set; None where the engine did not answer them all.
     detail : str or None
-        Why the engine did not run the graph.
+        Why it did not.
     """
 
-    name: str
-    version: str | None = None
-    max_probability_difference: float | None = None
-    label_flips: int | None = None
+    engine: str
+    found: Comparison | None = None
     detail: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.engine}: {self.found or self.detail}"
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +128,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     label_flips : int
         Number of them for which the two most probable classes differ.
     engines : tuple of EngineFinding
-        The same for each engine; none in files of older exports, which tell of onnxruntime alone by the two above.
+        The same for every engine; none in files of older exports. The two figures above are onnxruntime's.
     """
 
     reference: str
@@ -130,13 +140,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     label_flips: int
     engines: tuple[EngineFinding, ...] = ()
 
-
-class Comparison(msgspec.Struct, frozen=True):
-    """How far two sets of probabilities for the same rows are apart."""
-
-    rows: int
-    max_probability_difference: float
-    label_flips: int
+    @property
+    def findings(self) -> tuple[EngineFinding, ...]:
+        """What the export found of each engine, in files of older exports too."""
+        own = Comparison(self.compared_rows, self.max_probability_difference, self.label_flips)
+        return self.engines or (EngineFinding(engine="onnxruntime", found=own),)
 
 
 def compare(probabilities: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Comparison:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from features_fast.errors import TicklineError
-from runtime.settings import MODEL_PATH, SETTINGS, add_flag, read_setting, read_settings
+from runtime.settings import ENGINE, MODEL_PATH, SETTINGS, add_flag, read_setting, read_settings
 
 
 def _example(parser: argparse.ArgumentParser, text: str) -> None:
@@ -38,6 +38,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     _example(parser, "tickline verify models/model.onnx")
     parser.add_argument("path", nargs="?", metavar="MODEL", help="model file, or its folder; otherwise --model-path")
     add_flag(parser, MODEL_PATH)
+    add_flag(parser, ENGINE)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_verify)
 
@@ -47,24 +48,34 @@ def _load(options: argparse.Namespace, path: str | None = None) -> Any:
     from runtime.model import load_model
 
     chosen = Path(path) if path else read_setting(MODEL_PATH, options, os.environ)
-    return load_model(model_file(chosen), threads=1)
+    return load_model(model_file(chosen), threads=1, wish=read_setting(ENGINE, options, os.environ))
 
 
 def _verify(options: argparse.Namespace) -> None:
     model = _load(options, options.path)
-    replay, certificate = model.predictor.replay, model.predictor.certificate
     if options.json:
         import msgspec
 
         print(msgspec.json.encode({"status": "verified", **model.predictor.describe()}).decode())
         return
-    print(
-        f"verified: {model.card.name} {model.card.version}, sha256 {model.predictor.sha256}\n"
-        f"  replayed   {replay.rows} golden rows of {certificate.reference}: largest difference "
-        f"{replay.max_probability_difference:.2e} (allowed {certificate.tolerance:.0e}), {replay.label_flips} flips\n"
-        f"  at export  {certificate.compared_rows} rows: largest difference "
-        f"{certificate.max_probability_difference:.2e}, {certificate.label_flips} flips"
-    )
+    from runtime.engine import name_of
+
+    predictor = model.predictor
+    choice, certificate = predictor.choice, predictor.certificate
+    engine = name_of(predictor.engine)
+    replay = predictor.replay
+    replays = {engine: replay}
+    if choice.agreement:
+        replays[choice.agreement.reference] = choice.agreement.replay
+    lines = [
+        f"verified: {model.card.name} {model.card.version}, sha256 {predictor.sha256}",
+        f"  engine     {engine}, {choice.reason}: {choice.detail}",
+        f"  replayed   {replay.rows} golden rows of {certificate.reference} ({certificate.tolerance:.0e} allowed)",
+        *(f"             {name}: {found}" for name, found in replays.items()),
+        f"  at export  {certificate.compared_rows} rows",
+        *(f"             {finding}" for finding in certificate.findings),
+    ]
+    print("\n".join(lines))
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +94,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", metavar="URL", help="ask a running server instead of a model file")
     add_flag(parser, MODEL_PATH)
+    add_flag(parser, ENGINE)
     parser.set_defaults(run=_predict)
 
 

@@ -35,8 +35,6 @@ class Engine(Protocol):
         Columns of an input row and of the probabilities.
     metadata : dict
         The graph's metadata properties.
-    memory_bytes : int or None
-        What the model takes, where the engine knows.
     row : ndarray of float32, shape (padding, features)
         The input of `predict_one`, in its first row. `bind` replaces it.
     """
@@ -46,8 +44,11 @@ class Engine(Protocol):
     features: int
     classes: int
     metadata: dict[str, str]
-    memory_bytes: int | None
     row: NDArray[np.float32]
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes that the model takes, where the engine knows."""
 
     def bind(self, padding: int) -> None:
         """Give the engine new buffers for single rows, and run no fewer than `padding` rows at once.
@@ -60,3 +61,8 @@ class Engine(Protocol):
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (n, classes), of rows, C-contiguous float32 (n, features)."""
+
+
+def name_of(engine: Engine) -> str:
+    """Return an engine's name and version."""
+    return f"{engine.name} {engine.version}"

@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import dataclass
+from typing import cast
 
 from features_fast.errors import TicklineError
 from runtime.artifact import ArtifactError, Comparison
-from runtime.engine import Engine
+from runtime.engine import Engine, name_of
 from runtime.onnxruntime_engine import OnnxruntimeEngine
-from runtime.replay import Golden, agree, replay, settle
+from runtime.replay import AGREEMENT, Agreement, Golden, agree, replay, settle
 
 logger = logging.getLogger("tickline")
 
@@ -73,14 +74,14 @@ class Choice:
         Why, by one of the words of `CHOICES`.
     detail : str
         Why, in a sentence.
-    agreement : Comparison or None
-        The compiled engine beside onnxruntime on the golden rows.
+    agreement : Agreement or None
+        The chosen engine beside onnxruntime on the golden rows, where it is another.
     """
 
     served: Proof
     reason: str
     detail: str
-    agreement: Comparison | None = None
+    agreement: Agreement | None = None
 
     @property
     def number(self) -> int:
@@ -113,13 +114,13 @@ def load_compiled(content: bytes, metadata: dict[str, str], threads: int) -> Eng
     """
     # Not at the top, so that a server that is told to use onnxruntime loads nothing of this.
     try:
-        from runtime.compiled.engine import CompiledEngine  # type: ignore[import-not-found]
+        from runtime.compiled.engine import CompiledEngine
         from runtime.compiled.lowering import read_program  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         raise EngineError("unavailable", str(error)) from None
 
     try:
-        engine: Engine = CompiledEngine(read_program(content), metadata, threads)
+        return cast(Engine, CompiledEngine(read_program(content), metadata, threads))
     except ArtifactError as error:
         raise EngineError("unsupported", str(error)) from None
     except TicklineError as error:
@@ -127,10 +128,9 @@ def load_compiled(content: bytes, metadata: dict[str, str], threads: int) -> Eng
     except Exception as error:  # a defect of ours is no reason for a model not to be served
         logger.exception("the compiled engine failed to load a model")
         raise EngineError("failed", f"{type(error).__name__}: {error}") from error
-    return engine
 
 
-def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: int) -> tuple[Proof, Comparison]:
+def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: int) -> tuple[Proof, Agreement]:
     """Load a model into the compiled engine, hold it against the certificate and compare it with onnxruntime.
 
     Parameters
@@ -159,9 +159,11 @@ def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: in
         )
     steady = settle(engine, golden.rows)
     try:
-        return Proof(engine, steady, replay(engine, golden)), agree(engine, theirs, golden)
+        proof = Proof(engine, steady, replay(engine, golden))
+        found = agree(engine, theirs, golden)
     except ArtifactError as error:
         raise EngineError("differs", str(error)) from None
+    return proof, Agreement(name_of(theirs), AGREEMENT, found, reference.replay)
 
 
 def choose(content: bytes, reference: Proof, golden: Golden, wish: str, threads: int) -> Choice:
@@ -193,11 +195,9 @@ def choose(content: bytes, reference: Proof, golden: Golden, wish: str, threads:
         if wish == COMPILED:
             raise
         return Choice(reference, refusal.reason, refusal.detail)
-    theirs = reference.engine
-    return Choice(
-        proof,
-        "proven",
-        f"{agreement.rows} golden rows have the labels of {theirs.name} {theirs.version}, and probabilities within "
-        f"{agreement.max_probability_difference:.1e} of its",
-        agreement,
+    found = agreement.found
+    detail = (
+        f"{found.rows} golden rows have the labels of {agreement.reference}, and probabilities within "
+        f"{found.max_probability_difference:.1e} of its"
     )
+    return Choice(proof, "proven", detail, agreement)

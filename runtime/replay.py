@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,28 @@ AGREEMENT = 1e-6
 onnxruntime adds up trees in float32: a forest of 100 is off by 1e-7 and one of 1,000 by 7e-6, and an engine that adds
 in float64 must not be refused for it.
 """
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """The golden rows by an engine and by the reference beside it.
+
+    Attributes
+    ----------
+    reference : str
+        The engine compared with, and its version.
+    allowed : float
+        `AGREEMENT`.
+    found : Comparison
+        How far the two are apart.
+    replay : Comparison
+        How far the reference itself is from the certificate.
+    """
+
+    reference: str
+    allowed: float
+    found: Comparison
+    replay: Comparison
+
 
 _PADDINGS = (1, 2)
 _COMPANIES = (2, 3, 17, 64, CHUNK_ROWS)

@@ -8,6 +8,7 @@ import msgspec
 
 from runtime.artifact import Comparison, EngineFinding, ModelCard
 from runtime.offer import BarsOffer
+from runtime.replay import Agreement
 from runtime.selfcheck import SelfCheck
 
 REFERENCE = "#/components/schemas/{name}"
@@ -104,14 +105,6 @@ class CertificateNote(msgspec.Struct):
     label_flips: int
     engines: list[EngineFinding]
     replay: Comparison
-
-
-class Agreement(msgspec.Struct):
-    """The golden rows by the engine that serves and by the reference; `allowed` is beyond the reference's own error."""
-
-    reference: str
-    allowed: float
-    found: Comparison
 
 
 class EngineNote(msgspec.Struct):

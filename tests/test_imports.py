@@ -33,7 +33,10 @@ ALLOWED_IN_MODULES = {
 }
 """What one module may import beyond that: the extras `arrow` and `grpc`, and what compiles kernels at a build."""
 
-EXPORT_SEES_OF_RUNTIME = {"runtime.artifact", "runtime.engine", "runtime.onnxruntime_engine", "runtime.settings"}
+EXPORT_SEES_OF_RUNTIME = {
+    *("runtime.artifact", "runtime.engine", "runtime.engines", "runtime.onnxruntime_engine", "runtime.replay"),
+    "runtime.settings",
+}
 NEVER_WHILE_SERVING = {
     *("training", "export", "bench", "tests", "sklearn", "skl2onnx", "onnx", "pandas", "joblib", "scipy"),
     *("numba", "llvmlite", "matplotlib", "rich", "grpc", "google"),

@@ -7,8 +7,10 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -31,10 +33,15 @@ def random_rows(count: int, width: int, seed: int) -> NDArray[np.float32]:
     return (generator.normal(size=(count, width)) * np.geomspace(0.01, 1000, width)).astype(np.float32)
 
 
+def made_up(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return 600 rows of 22 features and a target of two classes that depends on two of them."""
+    rows = random_rows(600, len(FEATURE_NAMES), seed)
+    return rows, (rows[:, 0] / 0.01 + rows[:, 21] / 1000 > 0).astype(np.int64)
+
+
 def fitted_forest(seed: int) -> tuple[Pipeline, NDArray[np.float32]]:
     """Return a forest on 22 features that depends on its seed, and its training rows."""
-    rows = random_rows(600, len(FEATURE_NAMES), seed)
-    target = (rows[:, 0] / 0.01 + rows[:, 21] / 1000 > 0).astype(np.int64)
+    rows, target = made_up(seed)
     forest = RandomForestClassifier(20, max_depth=6, random_state=seed)
     return make_pipeline(StandardScaler(), forest).fit(rows, target), rows
 
@@ -54,6 +61,22 @@ def export_forest(path: Path, version: str, seed: int = 0) -> Pipeline:
         feature_specification=specification_hash(),
     )
     return pipeline
+
+
+def export_made_up(classifier: ClassifierMixin, path: Path, name: str) -> None:
+    """Export a classifier fitted on the forest's made-up rows, with the forest's features and labels."""
+    rows, target = made_up(0)
+    export_classifier(
+        make_pipeline(StandardScaler(), classifier).fit(rows, target),
+        path,
+        rows=rows,
+        test_rows=rows,
+        name=name,
+        version="1.0.0",
+        feature_names=FEATURE_NAMES,
+        labels=("DOWN", "UP"),
+        tolerance=1e-4,
+    )
 
 
 def edited(content: bytes, key: str, edit: Callable[[str], str]) -> bytes:
@@ -83,6 +106,22 @@ def three_class_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_classifier(
         pipeline, path, rows=rows, test_rows=rows, name="three", version="3.2.1", feature_names=FIVE_NAMES
     )
+    return path
+
+
+@pytest.fixture(scope="session")
+def boosting_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gradient boosting on the forest's rows."""
+    path = tmp_path_factory.mktemp("boosting") / "model.onnx"
+    export_made_up(GradientBoostingClassifier(n_estimators=20, random_state=0), path, "gradient_boosting")
+    return path
+
+
+@pytest.fixture(scope="session")
+def naive_bayes_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Naive Bayes on the forest's rows, whose graph the compiled engine does not support."""
+    path = tmp_path_factory.mktemp("naive_bayes") / "model.onnx"
+    export_made_up(GaussianNB(), path, "naive_bayes")
     return path
 
 
