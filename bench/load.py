@@ -215,7 +215,7 @@ class Load:
             if plan.warm_up:
                 warm_up = Inbox(self.checker)
                 self._drive(transport, rate, plan.warm_up, warm_up, f"{name}, warm-up")
-                if warm_up.errors == warm_up.checked:
+                if warm_up.errors - warm_up.wrong == warm_up.checked:
                     fault, detail = next(iter(warm_up.examples.items()))
                     raise MeasureError(f"{plan.url.netloc}: no request of the warm-up was answered: {fault}: {detail}")
             inbox = Inbox(self.checker)

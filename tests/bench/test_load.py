@@ -35,7 +35,7 @@ def rows(tmp_path: Path) -> list[str]:
 
 def report_of(capture: Capture, *arguments: str, status: int = 0) -> dict[str, Any]:
     assert tickline.main(["load", *arguments, "--json"]) == status
-    found: dict[str, Any] = json.loads(capture.readouterr().out.splitlines()[-1])
+    found: dict[str, Any] = json.loads(capture.readouterr().out)
     return found
 
 
@@ -93,6 +93,7 @@ def test_another_model_than_the_file_is_found(
     server: RunningServer, sp500_model: Callable[[str], Path], capsys: Capture
 ) -> None:
     other = str(sp500_model("logistic"))
+    capsys.readouterr()
     report = report_of(capsys, f"http://127.0.0.1:{server.port}", *QUICK, "--model-path", other, status=1)
     (step,) = report["steps"]
     assert step["faults"] == {"another probability": step["wrong"]}
