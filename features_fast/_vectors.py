@@ -17,7 +17,9 @@ _infer: Any = infer_global
 _register: Any = register_model
 
 
-def _pointer_to(scalar: Any) -> Any:
+def pointer_to(scalar: Any) -> Any:
+    """Return the function that makes a pointer to numbers of a type from an address."""
+
     def pointer(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
@@ -37,9 +39,9 @@ def _address(typing_context: Any, pointer: Any) -> Any:
 
 
 address: Any = intrinsic(_address)
-doubles = _pointer_to(types.float64)
-singles = _pointer_to(types.float32)
-words = _pointer_to(types.int64)
+doubles = pointer_to(types.float64)
+singles = pointer_to(types.float32)
+words = pointer_to(types.int64)
 
 
 class _Lanes(types.Type):

@@ -177,16 +177,17 @@ _new_builtin.restype = ctypes.py_object
 
 def _bind(backend: str, addresses: dict[str, int]) -> Library:
     kernels = {name: ctypes.CFUNCTYPE(_INT, *arguments)(addresses[name]) for name, arguments in _ARGUMENTS.items()}
-    last_at_once = _binder("last_at_once", addresses["last_at_once"])
+    last_at_once = binder("last_at_once", addresses["last_at_once"])
     return Library(
         backend,
         **kernels,
         last_at_once=last_at_once((np.zeros(at.SIZE), np.ndarray, np.dtype(np.float64))),
-        update=_binder("update", addresses["update"]),
+        update=binder("update", addresses["update"]),
     )
 
 
-def _binder(name: str, address: int) -> Binder:
+def binder(name: str, address: int) -> Binder:
+    """Return the function that binds the built-in function at an address to a tuple of its own."""
     method = _Method(name.encode(), address, _FASTCALL, None)
     _kept.append(method)  # built-in functions point to it
     return lambda bound: _new_builtin(method, bound, None)

@@ -27,6 +27,8 @@ ALLOWED = {
 
 ALLOWED_IN_MODULES = {
     "runtime/_codec.py": COMPILER,
+    "runtime/compiled/_kernels.py": COMPILER,
+    "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
     "runtime/grpc_server.py": {"grpc", "google"},
     "runtime/_messages/inference_pb2.py": {"google"},
