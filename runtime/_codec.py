@@ -43,7 +43,7 @@ _DOUBT = 8
 """Two roundings too many move a float64 by less than this many last places."""
 
 
-def _part(*signatures: Any) -> Callable[[F], F]:
+def part(*signatures: Any) -> Callable[[F], F]:
     """Compile a part of a kernel, for these signatures and no others."""
 
     def compiled(function: F) -> F:
@@ -65,21 +65,21 @@ def _bits_of(typing_context: Any, value: Any) -> Any:
 _bits: Any = intrinsic(_bits_of)
 
 
-@_part(_BOOL(types.float64))
+@part(_BOOL(types.float64))
 def _doubtful(value: float) -> bool:
     """Tell whether a float64 that may be off by a few last places might round to another float32."""
     return bool(abs((_bits(value) & _BELOW) - _HALF) <= _DOUBT)
 
 
-@_part(_INT(_BYTES, _INT))
-def _blank(text: Bytes, at: int) -> int:
+@part(_INT(_BYTES, _INT))
+def blank(text: Bytes, at: int) -> int:
     """Return the place of the next byte that is no white space."""
     while text[at] == 32 or text[at] == 10 or text[at] == 13 or text[at] == 9:
         at += 1
     return at
 
 
-@_part(_INT(_BYTES, _INT, _SINGLES, _INT))
+@part(_INT(_BYTES, _INT, _SINGLES, _INT))
 def _number(text: Bytes, at: int, out: Floats, place: int) -> int:
     """Read a number; return the place behind it, or -1 where it is not plain: no number, or one that needs care.
 
@@ -149,8 +149,8 @@ def _number(text: Bytes, at: int, out: Floats, place: int) -> int:
     return at
 
 
-@_part(_INT(_BYTES, _INT, _SINGLES, _INT, _INT, _BYTES, _WORDS))
-def _row(text: Bytes, at: int, out: Floats, place: int, width: int, names: Bytes, ends: Words) -> int:
+@part(_INT(_BYTES, _INT, _SINGLES, _INT, _INT, _BYTES, _WORDS))
+def plain_row(text: Bytes, at: int, out: Floats, place: int, width: int, names: Bytes, ends: Words) -> int:
     """Read a row: a list of numbers, or an object of all names in their order; return the place behind it, or -1."""
     named = text[at] == 123
     if not named and text[at] != 91:
@@ -159,21 +159,21 @@ def _row(text: Bytes, at: int, out: Floats, place: int, width: int, names: Bytes
     closing = 125 if named else 93
     byte = 0
     for column in range(width):
-        at = _blank(text, at)
+        at = blank(text, at)
         if named:
             while byte < ends[column]:
                 if text[at] != names[byte]:
                     return -1
                 at += 1
                 byte += 1
-            at = _blank(text, at)
+            at = blank(text, at)
             if text[at] != 58:
                 return -1
-            at = _blank(text, at + 1)
+            at = blank(text, at + 1)
         at = _number(text, at, out, place + column)
         if at < 0:
             return -1
-        at = _blank(text, at)
+        at = blank(text, at)
         if text[at] != (closing if column == width - 1 else 44):
             return -1
         at += 1
@@ -190,11 +190,11 @@ def rows(
     row = first
     state[STATUS] = MORE
     while row < room:
-        at = _blank(text, at)
+        at = blank(text, at)
         state[POSITION] = at
-        behind = _row(text, at, out, row * width, width, names, ends)
+        behind = plain_row(text, at, out, row * width, width, names, ends)
         if behind >= 0:
-            behind = _blank(text, behind)
+            behind = blank(text, behind)
         if behind < 0 or (text[behind] != 44 and text[behind] != 93):
             state[STATUS] = ODD
             return row
@@ -212,11 +212,11 @@ def column(text: Bytes, at: int, out: Floats, first: int, room: int, state: Word
     place = first
     state[STATUS] = MORE
     while place < room:
-        at = _blank(text, at)
+        at = blank(text, at)
         state[POSITION] = at
         behind = _number(text, at, out, place)
         if behind >= 0:
-            behind = _blank(text, behind)
+            behind = blank(text, behind)
         if behind < 0 or (text[behind] != 44 and text[behind] != 93):
             state[STATUS] = ODD
             return place
@@ -261,15 +261,15 @@ def skip(text: Bytes, at: int, end: int) -> int:
     return -1
 
 
-@_part(_INT(_BYTES, _INT, _BYTES, _INT, _INT))
-def _copy(out: Bytes, to: int, source: Bytes, start: int, stop: int) -> int:
+@part(_INT(_BYTES, _INT, _BYTES, _INT, _INT))
+def copy(out: Bytes, to: int, source: Bytes, start: int, stop: int) -> int:
     for i in range(start, stop):
         out[to] = source[i]
         to += 1
     return to
 
 
-@_part(_INT(_SINGLE, _BYTES, _INT))
+@part(_INT(_SINGLE, _BYTES, _INT))
 def _shortest(single: float, out: Bytes, to: int) -> int:
     """Write the shortest decimal that reads back as the same float32; return the place behind it, or -1.
 
@@ -334,6 +334,35 @@ def _shortest(single: float, out: Bytes, to: int) -> int:
     return to + decimals + 2
 
 
+@part(_INT(_SINGLES, _INT, _INT))
+def leading(probabilities: Floats, begin: int, classes: int) -> int:
+    """Return the class of the largest probability of the row that begins at a place, the first one of equals."""
+    label = 0
+    for i in range(1, classes):
+        if probabilities[begin + i] > probabilities[begin + label]:
+            label = i
+    return label
+
+
+@part(_INT(_SINGLES, *(_INT,) * 3, _BYTES, _WORDS, _BYTES, _INT))
+def write_row(
+    probabilities: Floats, begin: int, classes: int, label: int, pieces: Bytes, ends: Words, out: Bytes, to: int
+) -> int:
+    """Write a row by the template of its class; return the place behind it, or -1 where a value is not plain."""
+    to = copy(out, to, pieces, ends[label], ends[label + 1])
+    number = to
+    to = _shortest(probabilities[begin + label], out, to)
+    number_end = to
+    for i in range(classes):
+        if to < 0:
+            return -1
+        to = copy(out, to, pieces, ends[classes + i], ends[classes + i + 1])
+        to = copy(out, to, out, number, number_end) if i == label else _shortest(probabilities[begin + i], out, to)
+    if to < 0:
+        return -1
+    return copy(out, to, pieces, ends[2 * classes], ends[2 * classes + 1])
+
+
 def write(
     probabilities: Floats, first: int, stop: int, classes: int, pieces: Bytes, ends: Words, out: Bytes, state: Words
 ) -> int:
@@ -346,30 +375,10 @@ def write(
     row = first
     while row < stop:
         begin = row * classes
-        label = 0
-        for i in range(1, classes):
-            if probabilities[begin + i] > probabilities[begin + label]:
-                label = i
-        row_start = to
-        to = _copy(out, to, pieces, ends[label], ends[label + 1])
-        number = to
-        to = _shortest(probabilities[begin + label], out, to)
-        if to < 0:
-            to = row_start
+        behind = write_row(probabilities, begin, classes, leading(probabilities, begin, classes), pieces, ends, out, to)
+        if behind < 0:
             break
-        number_end = to
-        for i in range(classes):
-            to = _copy(out, to, pieces, ends[classes + i], ends[classes + i + 1])
-            if i == label:
-                to = _copy(out, to, out, number, number_end)
-            else:
-                to = _shortest(probabilities[begin + i], out, to)
-                if to < 0:
-                    break
-        if to < 0:
-            to = row_start
-            break
-        to = _copy(out, to, pieces, ends[2 * classes], ends[2 * classes + 1])
+        to = behind
         row += 1
     state[POSITION] = row
     return to

@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,10 +101,8 @@ class _ListedRows:
     def __init__(self, text: JsonText, decoder: RowDecoder) -> None:
         self._text = text
         self._decoder = decoder
-        names = [msgspec.json.encode(name) for name in decoder.feature_names]
-        self._names = np.frombuffer(b"".join(names), np.uint8)
-        self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
-        self._longest = 4096 + 64 * len(names) + 8 * len(self._names)
+        self._names, self._ends = decoder.names, decoder.name_ends
+        self._longest = 4096 + 64 * len(self._ends) + 8 * len(self._names)
         self._read = 0
         self._open = text.enter_list("features")
         self._ended = False
@@ -137,7 +134,7 @@ class _ListedRows:
     def _odd(self, row: NDArray[np.float32], field: str) -> Problem | None:
         """Decode a row that is not plain; return what is wrong with it."""
         try:
-            self._decoder.decode_row(self._text.element(self._longest, field), row.data.cast("B"), field)
+            self._decoder.decode_row(self._text.element(self._longest, field), row, field)
         except Problem as problem:
             if problem.status != 422:
                 raise self._text.malformed() from None

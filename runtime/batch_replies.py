@@ -13,12 +13,9 @@ from runtime.artifact import ModelCard
 from runtime.batch_json import Bad
 from runtime.codec import CODEC, POSITION, STATE_WORDS, Codec
 from runtime.problems import Problem
-from runtime.replies import ReplyWriter
+from runtime.replies import LONGEST_NUMBER, ReplyWriter, Template
 
 Probabilities = NDArray[np.float32]
-
-_LONGEST_NUMBER = 16
-"""More than the shortest text of any float32 takes, with a comma."""
 
 
 class BatchReply(Protocol):
@@ -67,17 +64,7 @@ class JsonRows:
     marks_errors = True
 
     def __init__(self, card: ModelCard, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
-        labels = [msgspec.json.encode(label) for label in card.labels]
-        self._openings = [
-            b'{"prediction":%d,"prediction_label":%b,"probability":' % (index, label)
-            for index, label in enumerate(labels)
-        ]
-        self._members = [b',"probabilities":{' + labels[0] + b":", *(b"," + label + b":" for label in labels[1:])]
-        self._closing = b"}},"
-        pieces = [*self._openings, *self._members, self._closing]
-        self._pieces = np.frombuffer(b"".join(pieces), np.uint8)
-        self._ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
-        self._longest = len(self._pieces) + _LONGEST_NUMBER * (len(labels) + 1)
+        self._template = Template(card.labels, b"}},")
         self._out = np.empty(0, np.uint8)
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._replies = replies
@@ -94,9 +81,9 @@ class JsonRows:
 
     def _write(self, probabilities: Probabilities) -> None:
         """Write good rows: by the kernel, and those by NumPy that it leaves."""
-        count, classes = probabilities.shape
-        if self._codec and len(self._out) < count * self._longest:
-            self._out = np.empty(count * self._longest, np.uint8)
+        (count, classes), template = probabilities.shape, self._template
+        if self._codec and len(self._out) < count * template.longest:
+            self._out = np.empty(count * template.longest, np.uint8)
         row = 0
         while row < count:
             if self._codec:
@@ -105,22 +92,16 @@ class JsonRows:
                     row,
                     count,
                     classes,
-                    self._pieces.ctypes.data,
-                    self._ends.ctypes.data,
+                    template.pieces.ctypes.data,
+                    template.ends.ctypes.data,
                     self._out.ctypes.data,
                     self._state.ctypes.data,
                 )
                 self._text.append(self._out[:written].tobytes())
                 row = int(self._state[POSITION])
             if row < count:
-                self._text.append(self._row(probabilities[row]))
+                self._text.append(template.write(probabilities[row])[1])
                 row += 1
-
-    def _row(self, probabilities: Probabilities) -> bytes:
-        index = int(probabilities.argmax())
-        texts = [str(value).encode() for value in probabilities]
-        pairs = (member + text for member, text in zip(self._members, texts, strict=True))
-        return b"".join((self._openings[index], texts[index], *pairs, self._closing))
 
     def finish(self, count: int, errors: int) -> list[bytes]:
         """Return the whole reply."""
@@ -180,7 +161,7 @@ class JsonColumns:
     def _numbers(self, values: Probabilities) -> bytes:
         """Return numbers with commas between them: by the kernel, and those by NumPy that it leaves."""
         parts: list[bytes] = []
-        out = np.empty(len(values) * _LONGEST_NUMBER if self._codec else 0, np.uint8)
+        out = np.empty(len(values) * LONGEST_NUMBER if self._codec else 0, np.uint8)
         state = np.zeros(STATE_WORDS, np.int64)
         place = 0
         while place < len(values):

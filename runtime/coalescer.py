@@ -52,7 +52,7 @@ class Coalescer:
         self._worker = worker
         self._loop = loop
         self._rows = np.zeros((LIMIT, len(worker.model.card.feature_names)), np.float32)
-        self._places = [row.data.cast("B") for row in self._rows]
+        self._places = list(self._rows)
         self._waiting: list[tuple[Caller, int, int, bool]] = []
         self._limit = 1
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features_fast.errors import TicklineError
-from features_fast.library import open_library, targets
+from features_fast.library import FOLDER as FEATURES_FOLDER
+from features_fast.library import Binder, binder, open_library, targets
 
 FOLDER = Path(__file__).parent
 SOURCE_SYMBOL = "runtime_codec_source"
@@ -32,7 +33,7 @@ Kernel = Callable[..., int]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """The kernels of ``_codec`` as functions over addresses; all release the interpreter and keep no state.
+    """The kernels as functions over addresses, which release the interpreter, and as built-in functions.
 
     Attributes
     ----------
@@ -40,6 +41,8 @@ class Codec:
         What the library was built for.
     rows, column, skip, write, numbers : callable
         The functions of the same names in ``_codec``.
+    take, answer : callable
+        Bind the built-in functions of the same names in ``_single_codec`` to a tuple; they hold the interpreter.
     """
 
     target: str
@@ -48,6 +51,8 @@ class Codec:
     skip: Kernel
     write: Kernel
     numbers: Kernel
+    take: Binder
+    answer: Binder
 
 
 def library_path(target: str, folder: Path = FOLDER) -> Path:
@@ -57,7 +62,11 @@ def library_path(target: str, folder: Path = FOLDER) -> Path:
 
 def fingerprint() -> str:
     """Return the SHA-256 of the kernels' source: a library with another one is stale."""
-    return hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in ("codec.py", "_codec.py"))).hexdigest()
+    sources = (
+        *(FOLDER / name for name in ("codec.py", "_codec.py", "_single_codec.py")),
+        FEATURES_FOLDER / "_vectors.py",
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def load(path: Path) -> Codec:
@@ -73,7 +82,10 @@ def load(path: Path) -> Codec:
         name: ctypes.CFUNCTYPE(_INT, *arguments)((f"runtime_codec_{name}", library))
         for name, arguments in _ARGUMENTS.items()
     }
-    return Codec(path.stem.removeprefix("_codec-"), **kernels)
+    take, answer = (
+        binder(name, ctypes.cast(library[f"runtime_codec_{name}"], _POINTER).value or 0) for name in ("take", "answer")
+    )
+    return Codec(path.stem.removeprefix("_codec-"), **kernels, take=take, answer=answer)
 
 
 def find(folder: Path = FOLDER) -> tuple[Codec | None, str]:

@@ -57,7 +57,7 @@ def check_length(series: Series) -> None:
 
 def predict_newest(model: Model, row: Row, lap: Callable[[str], None] = untimed) -> tuple[int, str]:
     """Return class and opened reply of one row by the model's one buffer: on the event loop alone."""
-    model.predictor.row[:] = row.data.cast("B")
+    model.predictor.row[:] = row
     probabilities = model.predictor.predict_row()
     lap("infer")
     return model.replies.prediction(probabilities)

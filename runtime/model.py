@@ -31,14 +31,14 @@ class Model:
         self.decoder = RowDecoder(self.card.feature_names)
         self.replies = ReplyWriter(self.card)
 
-    def decode_row(self, body: bytes, row: memoryview) -> None:
-        """Decode the body of a single prediction into the bytes of a float32 row; raises Problem."""
+    def decode_row(self, body: bytes, row: NDArray[np.float32]) -> None:
+        """Decode the body of a single prediction into a row, float32 (features,); raises Problem."""
         self.decoder.decode_one(body, row)
 
     def predict_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (n, classes), of a few rows, float32 (n, features)."""
         if len(rows) == 1:
-            self.predictor.row[:] = rows[0].data.cast("B")
+            self.predictor.row[:] = rows[0]
             return self.predictor.predict_row()[None]
         return self.predictor.engine.predict(rows)
 
@@ -54,7 +54,7 @@ class Model:
 
     def answer_example(self) -> tuple[int, bytes]:
         """Return class and reply for the first golden row of the model file."""
-        self.predictor.row[:] = self.predictor.example.data.cast("B")
+        self.predictor.row[:] = self.predictor.example
         return self.replies.one(self.predictor.predict_row())
 
 

@@ -59,7 +59,7 @@ def single(row: Any) -> bytes | tuple[str, str]:
     """Return the float32 bytes of a row as a single prediction decodes it, or field and detail of its refusal."""
     decoded = np.zeros(len(NAMES), np.float32)
     try:
-        DECODER.decode_one(json.dumps({"features": row}).encode(), decoded.data.cast("B"))
+        DECODER.decode_one(json.dumps({"features": row}).encode(), decoded)
     except Problem as problem:
         return problem.members["field"], problem.members["detail"]
     return decoded.tobytes()
