@@ -9,6 +9,10 @@ class MalformedGraph(ArtifactError):  # noqa: N818, it says what the file is
     """A file that is no valid ONNX model; the message leads to the fault."""
 
 
+class Unsupported(Exception):  # noqa: N818
+    """Part of a valid node is not supported; the message is the reason. The reader gathers these by node."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnsupportedNode:
     """A part of a graph that the compiled engine cannot run, and why.

@@ -41,6 +41,7 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_DEPTH",
     "MAX_STEPS",
+    "MAX_TOTAL_COLUMNS",
     "MIN",
     "SUM",
     "Apply",
@@ -68,6 +69,9 @@ __all__ = [
 
 MAX_STEPS = 1 << 12
 """No program is longer."""
+
+MAX_TOTAL_COLUMNS = 1 << 20
+"""All registers together are no wider, so that a row in flight costs at most 8 MB, whatever the file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,9 @@ class Program:
                 registers.append(written(step, registers))
             except ValueError as error:
                 raise ValueError(f"steps[{index}] ({type(step).__name__}): {error}") from None
+        total = sum(register.columns for register in registers)
+        if total > MAX_TOTAL_COLUMNS:
+            raise ValueError(f"registers: expected at most {MAX_TOTAL_COLUMNS} columns together, got {total}")
         if registers[-1] != Register(self.classes):
             raise ValueError(f"result: expected {Register(self.classes)}, got {registers[-1]}")
         object.__setattr__(self, "registers", tuple(registers))
