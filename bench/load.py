@@ -210,39 +210,40 @@ class Load:
         """Measure at a rate, or in a closed loop where the rate is 0."""
         plan = self._plan
         name = f"{rate:,g} requests/s" if rate else f"closed loop, {plan.connections} connections"
-        transport = Sockets(plan.url.hostname or "", plan.url.port or 80, plan.connections)
-        try:
-            if plan.warm_up:
-                warm_up = Inbox(self.checker)
-                self._drive(transport, rate, plan.warm_up, warm_up, f"{name}, warm-up")
-                if warm_up.errors - warm_up.wrong == warm_up.checked:
-                    fault, detail = next(iter(warm_up.examples.items()))
-                    raise MeasureError(f"{plan.url.netloc}: no request of the warm-up was answered: {fault}: {detail}")
-            inbox = Inbox(self.checker)
-            before = tree_cpu_seconds(plan.pid) if plan.pid else 0.0
-            outcome = self._drive(transport, rate, plan.duration, inbox, name)
-            cpu = tree_cpu_seconds(plan.pid) - before if plan.pid else 0.0
-        finally:
-            transport.close()
+        if plan.warm_up:
+            warm_up = Inbox(self.checker)
+            self._drive(rate, plan.warm_up, warm_up, f"{name}, warm-up")
+            if warm_up.errors - warm_up.wrong == warm_up.checked:
+                fault, detail = next(iter(warm_up.examples.items()))
+                raise MeasureError(f"{plan.url.netloc}: no request of the warm-up was answered: {fault}: {detail}")
+        inbox = Inbox(self.checker)
+        before = tree_cpu_seconds(plan.pid) if plan.pid else 0.0
+        outcome = self._drive(rate, plan.duration, inbox, name)
+        cpu = tree_cpu_seconds(plan.pid) - before if plan.pid else 0.0
         return _describe(outcome, rate, inbox, plan, cpu)
 
-    def _drive(self, transport: Sockets, rate: float, seconds: float, inbox: Inbox, name: str) -> Outcome:
+    def _drive(self, rate: float, seconds: float, inbox: Inbox, name: str) -> Outcome:
+        """Send for some seconds over connections of their own, so that no late reply is taken for another one."""
         plan = self._plan
+        transport = Sockets(plan.url.hostname or "", plan.url.port or 80, plan.connections)
         progress = Progress(name, self._shown)
         watch = Watch(inbox, progress)
-        with no_collection():
-            if rate:
-                arrivals = poisson(rate, plan.seed) if plan.poisson else constant(rate)
-                count = max(1, round(rate * seconds))
-                outcome = run(
-                    *(transport, self.requests, rate, count),
-                    arrivals=arrivals,
-                    watcher=watch,
-                    patience=plan.timeout,
-                )
-            else:
-                outcome = saturate(transport, self.requests, seconds, watcher=watch, patience=plan.timeout)
-        progress.close()
+        try:
+            with no_collection():
+                if rate:
+                    arrivals = poisson(rate, plan.seed) if plan.poisson else constant(rate)
+                    count = max(1, round(rate * seconds))
+                    outcome = run(
+                        *(transport, self.requests, rate, count),
+                        arrivals=arrivals,
+                        watcher=watch,
+                        patience=plan.timeout,
+                    )
+                else:
+                    outcome = saturate(transport, self.requests, seconds, watcher=watch, patience=plan.timeout)
+        finally:
+            transport.close()
+            progress.close()
         inbox.close()
         return outcome
 
