@@ -53,7 +53,7 @@ class Function(IntEnum):
 
     `LOGISTIC` 1 / (1 + exp(-x)) and `EXPONENTIAL` exp(x) take every value alone. `SOFTMAX` is
     exp(x - m) / sum(exp(x - m)), where m is the row's largest value; `SOFTMAX_ZERO` is the same, but a value of at most
-    1e-7 in magnitude becomes x * exp(-m), which is divided by the sum without being part of it.
+    float32(1e-7) in magnitude becomes x * exp(-m), which is divided by the sum without being part of it.
     """
 
     LOGISTIC = 0
