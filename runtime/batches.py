@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from runtime.batch_json import Bad
 from runtime.batch_replies import BatchReply
-from runtime.engine import CHUNK_ROWS
 from runtime.predictor import Predictor
 from runtime.problems import Problem
 
@@ -56,7 +55,7 @@ class Batch:
         self._reply = reply
         self._fail = fail
         self._max_rows = max_rows
-        self._rows = np.empty((min(CHUNK_ROWS, max_rows + 1), predictor.engine.features), np.float32)
+        self._rows = np.empty((min(predictor.chunk_rows, max_rows + 1), predictor.engine.features), np.float32)
         self._first_problem: Problem | None = None
         self._count = self._errors = 0
         self.labels = np.zeros(predictor.engine.classes, np.int64)

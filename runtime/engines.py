@@ -113,11 +113,8 @@ def load_compiled(content: bytes, metadata: dict[str, str], threads: int) -> Eng
         Where the graph is not supported, node by node, or no library of kernels fits the machine.
     """
     # Not at the top, so that a server that is told to use onnxruntime loads nothing of this.
-    try:
-        from runtime.compiled.engine import CompiledEngine
-        from runtime.compiled.lowering import read_program  # type: ignore[import-not-found]
-    except ModuleNotFoundError as error:
-        raise EngineError("unavailable", str(error)) from None
+    from runtime.compiled.engine import CompiledEngine
+    from runtime.compiled.lowering import read_program
 
     try:
         return cast(Engine, CompiledEngine(read_program(content), metadata, threads))

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
-from runtime.engine import CHUNK_ROWS
+from runtime.engine import CHUNK_ROWS, Engine
 from runtime.engines import AUTO, choose, prove_reference
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.reference import Reference, give_back_memory
 from runtime.replay import read_golden
 
+CHUNK_SECONDS = 0.02
+"""How long a chunk may take: what waits for its turn beside a batch waits no longer, however large the model is."""
+
+_LEAST_CHUNK_ROWS = 128
+_ROWS_A_THREAD = 512  # fewer are not worth waking a thread for
 _WARM_UP_CALLS = 20
 
 
@@ -63,11 +68,20 @@ class Predictor:
             self.reference = Reference(onnxruntime, golden.tolerance)
         del onnxruntime
         give_back_memory()
-        self.row = self.engine.row[0].data.cast("B")
-        """Bytes of the float32 row that `predict_row` predicts."""
+        self.row = self.engine.row[0]
+        """The row that `predict_row` predicts, float32 (features,)."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
+        self.chunk_rows = self._bound_chunk(golden.rows, threads) if self.steady else CHUNK_ROWS
+        """Rows that a batch gives to the engine at once."""
         self.load_seconds = time.perf_counter() - started
+
+    def _bound_chunk(self, rows: NDArray[np.float32], threads: int) -> int:
+        """Return how many rows take at most `CHUNK_SECONDS` here, within bounds; it changes no bit of an answer."""
+        chunk = np.resize(rows, (CHUNK_ROWS, rows.shape[1]))
+        seconds = min(_seconds(self.engine, chunk) for _ in range(2))
+        least = _LEAST_CHUNK_ROWS if threads == 1 else _ROWS_A_THREAD * threads
+        return min(CHUNK_ROWS, max(least, int(CHUNK_ROWS * CHUNK_SECONDS / seconds)))
 
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
@@ -75,8 +89,9 @@ class Predictor:
 
     def chunks(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, float32 (n, classes), of rows, float32 (rows, features), chunk by chunk."""
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
+        size = self.chunk_rows
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
             probabilities = self.engine.predict(chunk)
             if self.reference is not None:
                 self.reference.check(chunk, probabilities)
@@ -121,7 +136,15 @@ class Predictor:
             "reason": choice.reason,
             "detail": choice.detail,
             "same_bits_in_any_company": self.steady,
+            "chunk_rows": self.chunk_rows,
             "memory_bytes": self.engine.memory_bytes,
             "agreement": choice.agreement,
             "reference_checks": reference and reference.checked,
         }
+
+
+def _seconds(engine: Engine, rows: NDArray[np.float32]) -> float:
+    """Return how long an engine takes for rows."""
+    started = time.perf_counter()
+    engine.predict(rows)
+    return time.perf_counter() - started

@@ -115,6 +115,7 @@ class EngineNote(msgspec.Struct):
     reason: str
     detail: str
     same_bits_in_any_company: bool
+    chunk_rows: int
     memory_bytes: int | None
     agreement: Agreement | None
     reference_checks: Comparison | None

@@ -27,6 +27,7 @@ ALLOWED = {
 
 ALLOWED_IN_MODULES = {
     "runtime/_codec.py": COMPILER,
+    "runtime/_single_codec.py": COMPILER,
     "runtime/compiled/_kernels.py": COMPILER,
     "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},

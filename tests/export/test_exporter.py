@@ -28,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from export import DEFAULT_TOLERANCE, ExportError, export_classifier
 from runtime.artifact import Certificate, ModelCard, compare, golden_rows, parse_metadata, read_sealed
+from runtime.compiled.engine import CompiledEngine
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from tests.export.samples import MODEL_TYPES, fitted, market, three_classes
 
@@ -78,6 +79,38 @@ def test_certifies_tickline_s_own_models(model_type: str, path: Path) -> None:
     np.testing.assert_array_equal(golden[0], rows[-1])
     np.testing.assert_array_equal(reference, model.predict_proba(golden))
     np.testing.assert_array_equal(engine.predict(rows).argmax(axis=1), model.predict_proba(rows).argmax(axis=1))
+
+
+def test_certifies_the_compiled_engine_too(path: Path, export: Export) -> None:
+    certificate = export(logistic())
+    onnxruntime_found, compiled = certificate.engines
+    assert onnxruntime_found.engine == f"onnxruntime {onnxruntime.__version__}"
+    assert onnxruntime_found.found is not None
+    assert onnxruntime_found.found.max_probability_difference == certificate.max_probability_difference
+    assert compiled.engine.startswith("compiled ")
+    assert compiled.found is not None
+    assert compiled.found.rows == certificate.compared_rows
+    assert compiled.found.max_probability_difference < 1e-6
+    assert compiled.found.label_flips == 0
+    assert certificate == reload(path)[2]
+
+
+def test_a_model_that_the_compiled_engine_does_not_support_is_exported_and_says_so(path: Path, export: Export) -> None:
+    rows, targets = three_classes()
+    compiled = export(make_pipeline(StandardScaler(), GaussianNB()).fit(rows, targets)).engines[1]
+    assert (compiled.engine, compiled.found) == ("compiled", None)
+    assert compiled.detail is not None
+    assert "ReduceLogSumExp" in compiled.detail
+    assert reload(path)[2].engines[1] == compiled
+
+
+def test_an_answer_that_is_not_finite_is_no_finding(
+    path: Path, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CompiledEngine, "predict", lambda engine, rows: np.full((len(rows), 3), np.nan, np.float32))
+    compiled = export(logistic()).engines[1]
+    assert (compiled.found, compiled.detail) == (None, "an answer is not finite")
+    assert reload(path)[2].engines[1] == compiled
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The artifact: every byte is sealed, and every way of spoiling a file has its own message."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,8 @@ from runtime.artifact import (
     CERTIFICATE_KEY,
     ArtifactError,
     Certificate,
+    Comparison,
+    EngineFinding,
     ModelCard,
     check_seal,
     compare,
@@ -43,6 +46,31 @@ def test_any_changed_byte_is_noticed(forest_path: Path) -> None:
         changed[position] ^= 1 << int(generator.integers(8))
         with pytest.raises(ArtifactError):
             check_seal(bytes(changed))
+
+
+def test_a_certificate_of_an_older_export_tells_of_onnxruntime_alone(forest_path: Path) -> None:
+    properties = dict(OnnxruntimeEngine(forest_path.read_bytes()).metadata)
+    certificate = parse_metadata(properties)[1]
+    assert [finding.engine.partition(" ")[0] for finding in certificate.engines] == ["onnxruntime", "compiled"]
+    assert certificate.findings == certificate.engines
+    older = json.loads(properties[CERTIFICATE_KEY])
+    del older["engines"]
+    properties[CERTIFICATE_KEY] = json.dumps(older)
+    read = parse_metadata(properties)[1]
+    assert read == msgspec.structs.replace(certificate, engines=())
+    own = Comparison(certificate.compared_rows, certificate.max_probability_difference, certificate.label_flips)
+    assert read.findings == (EngineFinding(engine="onnxruntime", found=own),)
+
+
+@pytest.mark.parametrize(
+    ("finding", "text"),
+    [
+        (EngineFinding(engine="compiled", detail="not supported: x"), "compiled: not supported: x"),
+        (EngineFinding(engine="e 1", found=Comparison(9, 2e-7, 3)), "e 1: largest difference 2.00e-07, 3 label flips"),
+    ],
+)
+def test_a_finding_is_one_line(finding: EngineFinding, text: str) -> None:
+    assert str(finding) == text
 
 
 @pytest.mark.parametrize("length", [0, 1, 84, 85, 86, 1000, -1])

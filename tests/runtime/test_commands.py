@@ -1,6 +1,7 @@
 """`tickline verify` and `tickline predict`, as a person or a script calls them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,41 @@ def test_verify_prints_what_it_replayed(forest_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("verified: random_forest 1.0.0, sha256 ")
     assert tickline.main(["verify", "--model-path", str(forest_path.parent), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["certificate"]["replay"]["rows"] >= 256
+
+
+def test_verify_says_what_each_engine_finds(
+    forest_path: Path, naive_bayes_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distance = r"largest difference \d\.\d\de-\d\d, 0 label flips"
+    assert tickline.main(["verify", str(forest_path)]) == 0
+    replayed, _, exported = capsys.readouterr().out.partition("  at export")
+    for text in (replayed, exported):
+        assert re.search(rf"^ +compiled \S+: {distance}$", text, re.MULTILINE)
+        assert re.search(rf"^ +onnxruntime \S+: {distance}$", text, re.MULTILINE)
+    assert "  engine     compiled " in replayed
+    assert tickline.main(["verify", str(naive_bayes_path)]) == 0
+    replayed, _, exported = capsys.readouterr().out.partition("  at export")
+    assert re.search(r"^  engine     onnxruntime \S+, unsupported: .*ReduceLogSumExp", replayed, re.MULTILINE)
+    assert re.search(r"^ +compiled: .*ReduceLogSumExp", exported, re.MULTILINE)
+
+
+def test_the_engine_can_be_asked_for(
+    forest_path: Path, naive_bayes_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tickline.main(["verify", str(forest_path), "--engine", "onnxruntime", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"]["reason"] == "asked"
+    for command in (["verify", str(naive_bayes_path)], ["predict", "--model-path", str(naive_bayes_path)]):
+        assert tickline.main([*command, "--engine", "compiled"]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"tickline: {naive_bayes_path}: ENGINE compiled: ")
+        assert error.count("\n") == 1
+    answers = []
+    for engine in ("onnxruntime", "compiled"):
+        monkeypatch.setenv("ENGINE", engine)
+        assert tickline.main(["predict", "--model-path", str(forest_path)]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0]["prediction"] == answers[1]["prediction"]
+    assert answers[0]["probability"] == pytest.approx(answers[1]["probability"], abs=1e-6)
 
 
 def test_verify_takes_the_environment(

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from export import export_classifier
 from features_fast import FEATURE_NAMES, WARM_UP, compute, specification_hash
 from runtime.bars import Series, decode_body
+from runtime.engines import COMPILED, ONNXRUNTIME
 from runtime.forecast import answer_newest, answer_series, answer_symbol, answer_tickers, check_ticker
 from runtime.model import Model, load_model
 from runtime.problems import Problem
@@ -41,10 +42,11 @@ def logistic_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["forest", "logistic", "row by row"])
+@pytest.fixture(scope="module", params=["compiled", "forest", "logistic", "row by row"])
 def model(request: pytest.FixtureRequest, forest_path: Path, logistic_path: Path) -> Model:
-    """A forest, a logistic model, and one whose rows must never be put together."""
-    loaded = load_model(logistic_path if request.param == "logistic" else forest_path, threads=1)
+    """A forest by both engines, a logistic model, and one whose rows must never be put together."""
+    wish = COMPILED if request.param == "compiled" else ONNXRUNTIME
+    loaded = load_model(logistic_path if request.param == "logistic" else forest_path, threads=1, wish=wish)
     if request.param == "row by row":
         loaded.predictor.steady = False
     return loaded
@@ -72,7 +74,7 @@ def test_newest_and_every_bar_are_the_model_on_the_features_of_training(model: M
     features = compute(*arrays(0, 200))
     for index, prediction in enumerate(every["predictions"], WARM_UP):
         assert prediction["bar"] == {"index": index, "date": columns(index, index + 1)["date"][0]}
-        model.predictor.row[:] = features[index].data.cast("B")
+        model.predictor.row[:] = features[index]
         assert probabilities(prediction) == model.predictor.predict_row().tobytes()
     for stop in (WARM_UP + 1, 120, 200):
         label, content = answer_newest(model, series(stop))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime.board import PID, Board
+from runtime.board import ENGINE, PID, SERVING, Board
+from runtime.engines import CHOICES
 from runtime.metrics import (
     BUCKETS,
     LABELS,
@@ -148,6 +149,20 @@ def test_two_live_workers_have_two_slots(tmp_path: Path) -> None:
         (("worker", "0"),),
         (("worker", "1"),),
     }
+
+
+def test_workers_are_counted_by_their_engine_and_why(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    slots = [board.claim() for _ in range(4)]
+    for slot, choice in zip(slots[:3], (CHOICES[0], CHOICES[2], CHOICES[2]), strict=True):
+        slot[SERVING], slot[ENGINE] = 1, CHOICES.index(choice)  # the fourth has no model yet
+    samples = {labels: value for (name, labels), value in scrape(board).items() if name == "workers_by_engine"}
+    assert samples == {
+        (("engine", "compiled"), ("reason", "proven")): 1,
+        (("engine", "onnxruntime"), ("reason", "unsupported")): 2,
+    }
+    slots[2][PID] = dead_pid()
+    assert scrape(board)["workers_by_engine", (("engine", "onnxruntime"), ("reason", "unsupported"))] == 1
 
 
 def test_only_one_reload_at_a_time(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import onnx
 import onnxruntime
 import pytest
 
+from runtime import predictor as predictor_module
 from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, ArtifactError, Certificate, read_sealed, seal
 from runtime.engine import CHUNK_ROWS
+from runtime.engines import COMPILED, ONNXRUNTIME
 from runtime.model import load_model
-from runtime.predictor import Predictor
+from runtime.predictor import CHUNK_SECONDS, Predictor
 from tests.runtime.conftest import edited, random_rows
 
 
@@ -20,24 +22,39 @@ def content(forest_path: Path) -> bytes:
     return read_sealed(forest_path)[0]
 
 
-def test_single_rows_and_batches_equal_session_run(content: bytes) -> None:
+@pytest.mark.parametrize("wish", [ONNXRUNTIME, COMPILED])
+def test_single_rows_and_batches_equal_session_run(wish: str, content: bytes) -> None:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    predictor = Predictor(content)
+    predictor = Predictor(content, wish=wish)
     for count in (1, 2, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, 3 * CHUNK_ROWS + 5):
         rows = random_rows(count, 22, seed=count)
         expected = session.run(["probabilities"], {"features": rows})[0]
         np.testing.assert_allclose(predictor.predict(rows), expected, rtol=0, atol=1e-6)
         for row, chunk in zip(rows[:20], expected[:20], strict=False):
-            predictor.row[:] = row.data.cast("B")
+            predictor.row[:] = row
             single = predictor.predict_row()
-            assert single.tobytes() == session.run(["probabilities"], {"features": row[None]})[0][0].tobytes()
+            alone = session.run(["probabilities"], {"features": row[None]})[0][0]
+            assert single.tobytes() == (alone if wish == ONNXRUNTIME else predictor.predict(row[None])[0]).tobytes()
             np.testing.assert_allclose(single, chunk, rtol=0, atol=1e-6)
 
 
 def test_chunks_are_bounded(content: bytes) -> None:
     predictor = Predictor(content)
-    rows = random_rows(2 * CHUNK_ROWS + 1, 22, seed=3)
-    assert [len(chunk) for chunk in predictor.chunks(rows)] == [CHUNK_ROWS, CHUNK_ROWS, 1]
+    size = predictor.chunk_rows
+    assert 1 < size <= CHUNK_ROWS
+    rows = random_rows(2 * size + 1, 22, seed=3)
+    assert [len(chunk) for chunk in predictor.chunks(rows)] == [size, size, 1]
+
+
+@pytest.mark.parametrize(
+    ("times", "threads", "rows"),
+    [(0.5, 1, CHUNK_ROWS), (4, 1, CHUNK_ROWS // 4), (1000, 1, 128), (1000, 2, 1024), (1000, 16, CHUNK_ROWS)],
+)
+def test_a_slow_model_gets_smaller_chunks(
+    times: float, threads: int, rows: int, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor_module, "_seconds", lambda engine, rows: times * CHUNK_SECONDS)
+    assert Predictor(content, threads).chunk_rows == rows
 
 
 def test_a_forged_golden_probability_is_refused_by_the_replay(content: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.selfcheck import check, read_cpu_quota
+from runtime.selfcheck import check, read_cpu_quota, read_memory_limit
 from runtime.settings import read_settings
 from tests.serving import RunningServer
 
@@ -28,6 +28,26 @@ def test_the_quota_of_both_versions_of_control_groups(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert read_cpu_quota(tmp_path) == quota
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"memory.max": "536870912\n"}, 536870912),
+        ({"memory.max": "max\n"}, None),
+        ({"memory/memory.limit_in_bytes": "268435456\n"}, 268435456),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_memory_limit_of_both_versions_of_control_groups(
+    files: dict[str, str], limit: int | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert read_memory_limit(tmp_path) == limit
+    assert check(read_settings(argparse.Namespace(), {}), tmp_path).memory_limit == limit
 
 
 def test_too_many_threads_are_a_warning_that_names_the_settings(tmp_path: Path) -> None:

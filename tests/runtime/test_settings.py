@@ -20,6 +20,7 @@ def test_defaults() -> None:
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 5000, 2)
     assert settings.model_path == Path("models/")
     assert settings.reload_token == ""
+    assert (settings.engine, settings.keep_reference) == ("AUTO", "AUTO")
 
 
 def test_flag_wins_over_environment_wins_over_default() -> None:
@@ -39,6 +40,8 @@ def test_flag_wins_over_environment_wins_over_default() -> None:
         ("ACCESS_LOG", "maybe", "1, true, yes, 0, false, no"),
         ("HOST", "", "an address"),
         ("MODEL_PATH", "", "a path"),
+        ("ENGINE", "fast", "one of AUTO, ONNXRUNTIME, COMPILED"),
+        ("KEEP_REFERENCE", "1", "one of AUTO, YES, NO"),
     ],
 )
 def test_a_bad_value_names_variable_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
