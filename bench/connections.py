@@ -173,6 +173,10 @@ class Sockets:
             self._faults = []
         return replies
 
+    def wait(self, seconds: float) -> None:
+        """Sleep until something has come, or for some seconds at most."""
+        select.select([self._poll], [], [], seconds)
+
     def _send_rest(self, place: int) -> None:
         state = self._streams[place]
         assert state.socket is not None

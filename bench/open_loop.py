@@ -2,7 +2,8 @@
 
 The latency of a request counts from the moment when it was due, not from when it was sent. So a stall of the server is
 seen by every request that was due meanwhile, as by callers who do not wait for one another. The client never sleeps,
-because a timer's delay would be counted as the server's; it says how late it was itself.
+because a timer's delay would be counted as the server's, unless it must leave its core to others; it says how late it
+was itself.
 """
 
 import gc
@@ -28,6 +29,8 @@ PATIENCE_SECONDS = 10.0
 """How long the client waits for replies."""
 
 UNANSWERED = "no reply"
+
+_LONGEST_SLEEP = 0.1  # seconds
 
 
 class Watcher(Protocol):
@@ -127,6 +130,7 @@ def run(
     arrivals: Iterator[float] | None = None,
     watcher: Watcher | None = None,
     patience: float = PATIENCE_SECONDS,
+    wait: Callable[[float], None] | None = None,
 ) -> Outcome:
     """Send requests when they are due, and return when each has been answered.
 
@@ -149,6 +153,8 @@ def run(
         Takes the replies; by default `Strict`.
     patience : float
         Seconds without any reply, or after the last request was due, after which all that wait are given up.
+    wait : callable
+        Sleeps until a reply has come or for some seconds at most; by default the client does not sleep.
     """
     arrivals, watcher = arrivals or constant(rate), watcher or Strict()
     latencies, delays = np.zeros(count), np.zeros(count)
@@ -187,6 +193,8 @@ def run(
             break
         if not worked:
             worked = watcher.idle(0.0 if waiting else due - now)
+        if wait and not worked:
+            wait(max(0.0, due - clock()) if sent < count and free else _LONGEST_SLEEP)
     end = clock()
     while sent < count and due <= end:
         waiting[-1 - sent] = sent, due  # it is due, and has found no connection
@@ -209,8 +217,21 @@ def no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def load(port: int, bodies: Sequence[bytes], rate: float, seconds: float) -> Outcome:
+def load(port: int, bodies: Sequence[bytes], rate: float, seconds: float, sleeps: bool = False) -> Outcome:
     """Post bodies to `/predict` on loopback at a fixed rate for a time, and have all of them answered.
+
+    Parameters
+    ----------
+    port : int
+        Where the server listens.
+    bodies : sequence of bytes
+        Sent in turn.
+    rate : float
+        Requests a second.
+    seconds : float
+        How long.
+    sleeps : bool
+        Whether the client leaves its core to others while nothing is due.
 
     Raises
     ------
@@ -221,7 +242,8 @@ def load(port: int, bodies: Sequence[bytes], rate: float, seconds: float) -> Out
     transport = Sockets("127.0.0.1", port)
     try:
         with no_collection():
-            outcome = run(transport, requests, rate, max(1, int(rate * seconds)))
+            wait = transport.wait if sleeps else None
+            outcome = run(transport, requests, rate, max(1, int(rate * seconds)), wait=wait)
         if outcome.unanswered:
             raise MeasureError(f"{outcome.unanswered} of {len(outcome.latencies)} requests were not answered")
         return outcome

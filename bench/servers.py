@@ -151,8 +151,8 @@ def clean_environ() -> dict[str, str]:
 
 
 @contextmanager
-def started(contender: Contender) -> Iterator[Server]:
-    """Run a server pinned to its core, from when it is ready until the block is left.
+def started(contender: Contender, cores: Sequence[int] = (SERVER_CORE,)) -> Iterator[Server]:
+    """Run a server pinned to its core, or to some, from when it is ready until the block is left.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def started(contender: Contender) -> Iterator[Server]:
     with tempfile.TemporaryFile() as output:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            [find_program("taskset", "util-linux"), "-c", str(SERVER_CORE), *command],
+            [find_program("taskset", "util-linux"), "-c", ",".join(map(str, cores)), *command],
             env={**clean_environ(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=output,

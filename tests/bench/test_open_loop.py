@@ -66,6 +66,22 @@ def test_requests_leave_at_a_fixed_rate_in_turn() -> None:
     assert outcome.delays.max() <= 0.0011
 
 
+def test_a_client_that_sleeps_wakes_when_something_is_due_and_not_before() -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=4, service=0.0)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    outcome = run(transport, [b"a"], rate=10.0, count=6, clock=clock, wait=sleep)
+    np.testing.assert_allclose([at for at, _, _ in transport.sent], 100.0 + np.arange(6) / 10, atol=0.0011)
+    assert outcome.delays.max() <= 0.0011
+    assert len(slept) == 5
+    assert sum(slept) == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_stall_is_seen_by_all_that_were_due_meanwhile() -> None:
     clock = Clock()
     transport = FakeTransport(clock, connections=64, service=0.0, stall=(1.0, 0.5))
