@@ -19,7 +19,8 @@ _MAX, _L1, _L2 = int(Norm.MAX), int(Norm.L1), int(Norm.L2)
 _LOGISTIC, _EXPONENTIAL = int(Function.LOGISTIC), int(Function.EXPONENTIAL)
 _SOFTMAX_ZERO = int(Function.SOFTMAX_ZERO)
 _COMPLEMENT = int(PairKind.COMPLEMENT)
-_NEARLY_ZERO = 1e-7
+_NEARLY_ZERO = float(np.float32(1e-7))
+_LOWEST = np.finfo(np.float32).min
 
 _SOURCE, _DATA = 3, 2
 """Words of CPython's objects: the first item of a tuple, the data of an array."""
@@ -108,9 +109,10 @@ def _normalize(x: Floats, out: Floats, rows: int, columns: int, norm: int) -> No
         row = index * (columns + 1)
         total = np.float32(0.0)
         if norm == _MAX:
-            total = x[row]
-            for i in range(1, columns):
-                total = max(total, x[row + i])
+            total = _LOWEST
+            for i in range(columns):
+                if x[row + i] > total:
+                    total = x[row + i]
         elif norm == _L1:
             for i in range(columns):
                 total += abs(x[row + i])

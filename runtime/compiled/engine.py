@@ -1,7 +1,9 @@
 """The compiled engine: a program run by kernels that were compiled ahead of time."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,7 @@ class CompiledEngine:
     Raises
     ------
     TicklineError
-        Where no library of kernels fits, or the program needs too much memory.
+        Where no library of kernels fits.
     """
 
     name = "compiled"
@@ -75,7 +77,7 @@ class CompiledEngine:
         self._single = scratch, single
         self.row: NDArray[np.float32] = scratch[: self.features].reshape(1, self.features)
         self.row[:] = 0.0
-        self.predict_one = kernels.row((single.context, answer))
+        self.predict_one = cast(Callable[[], NDArray[np.float32]], kernels.row((single.context, answer)))
         """Return the probabilities, float32 (classes,), of `row`; valid until the next call."""
 
     @property

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features_fast.errors import TicklineError
 from runtime.compiled import _records as at
 from runtime.compiled.folding import fold
 from runtime.compiled.forest_layout import ForestLayout, lay_out
@@ -34,8 +33,8 @@ _BLOCK_BYTES = 32 << 10
 _FEWEST_ROWS, _MOST_ROWS = 64, 256
 """Rows of a block: enough to walk a tree while it is in the cache, and no more than the registers' share of it."""
 
-_MOST_BYTES = 64 << 20
-"""Scratch memory that a thread may need at most."""
+_MOST_BYTES = 8 << 20
+"""Scratch memory of a thread, beyond which a block has as few rows as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,6 @@ class PackedProgram:
     program : Program
         Checked steps.
 
-    Raises
-    ------
-    TicklineError
-        Where a thread would need more than 64 MiB of scratch memory.
     """
 
     def __init__(self, program: Program) -> None:
@@ -82,7 +77,8 @@ class PackedProgram:
         }
         self._constants = {target: self._keep_constants(target, step) for target, step in self._steps}
         fit = _BLOCK_BYTES * _MOST_ROWS // self._offsets(_MOST_ROWS)[1] // at.LANES * at.LANES
-        self.block = self.plan(min(max(fit, _FEWEST_ROWS), _MOST_ROWS))
+        rows = min(max(fit, _FEWEST_ROWS), _MOST_ROWS)
+        self.block = self.plan(rows if self._offsets(rows)[1] <= _MOST_BYTES else at.LANES)
 
     @property
     def memory_bytes(self) -> int:
@@ -92,8 +88,6 @@ class PackedProgram:
     def plan(self, rows: int) -> Plan:
         """Lay the registers out for so many rows at once."""
         offsets, size = self._offsets(rows)
-        if size > _MOST_BYTES:
-            raise TicklineError(f"registers: {size:,} bytes of scratch memory are needed, {_MOST_BYTES:,} are allowed")
         records = [record for target, step in self._steps for record in self._records(target, step, offsets, rows)]
         steps = self._keep(np.array(records, np.int64).reshape(-1, at.STEP_WORDS))
         context = np.zeros(at.CONTEXT_WORDS, np.int64)
