@@ -70,6 +70,7 @@ def _verify(options: argparse.Namespace) -> None:
     lines = [
         f"verified: {model.card.name} {model.card.version}, sha256 {predictor.sha256}",
         f"  engine     {engine}, {choice.reason}: {choice.detail}",
+        f"  chunks     {predictor.chunk_rows} rows in {1e3 * predictor.chunk_rows * predictor.row_seconds:.2f} ms",
         f"  replayed   {replay.rows} golden rows of {certificate.reference} ({certificate.tolerance:.0e} allowed)",
         *(f"             {name}: {found}" for name, found in replays.items()),
         f"  at export  {certificate.compared_rows} rows",

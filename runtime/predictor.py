@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
-from runtime.engine import CHUNK_ROWS, Engine
+from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, choose, prove_reference
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.reference import Reference, give_back_memory
@@ -72,16 +72,28 @@ class Predictor:
         """The row that `predict_row` predicts, float32 (features,)."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
-        self.chunk_rows = self._bound_chunk(golden.rows, threads) if self.steady else CHUNK_ROWS
+        self.row_seconds = self._time_batches(golden.rows)
+        """What a row of a batch takes here."""
+        self.chunk_rows = self._bound_chunk(threads)
         """Rows that a batch gives to the engine at once."""
         self.load_seconds = time.perf_counter() - started
 
-    def _bound_chunk(self, rows: NDArray[np.float32], threads: int) -> int:
-        """Return how many rows take at most `CHUNK_SECONDS` here, within bounds; it changes no bit of an answer."""
+    def _time_batches(self, rows: NDArray[np.float32]) -> float:
+        """Return what a row takes in a large chunk of these rows."""
         chunk = np.resize(rows, (CHUNK_ROWS, rows.shape[1]))
-        seconds = min(_seconds(self.engine, chunk) for _ in range(2))
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            self.engine.predict(chunk)
+            times.append(time.perf_counter() - started)
+        return min(times) / CHUNK_ROWS
+
+    def _bound_chunk(self, threads: int) -> int:
+        """Return how many rows take at most `CHUNK_SECONDS` here, within bounds; it changes no bit of an answer."""
+        if not self.steady:
+            return CHUNK_ROWS
         least = _LEAST_CHUNK_ROWS if threads == 1 else _ROWS_A_THREAD * threads
-        return min(CHUNK_ROWS, max(least, int(CHUNK_ROWS * CHUNK_SECONDS / seconds)))
+        return min(CHUNK_ROWS, max(least, int(CHUNK_SECONDS / self.row_seconds)))
 
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
@@ -137,14 +149,8 @@ class Predictor:
             "detail": choice.detail,
             "same_bits_in_any_company": self.steady,
             "chunk_rows": self.chunk_rows,
+            "chunk_seconds": round(self.chunk_rows * self.row_seconds, 6),
             "memory_bytes": self.engine.memory_bytes,
             "agreement": choice.agreement,
             "reference_checks": reference and reference.checked,
         }
-
-
-def _seconds(engine: Engine, rows: NDArray[np.float32]) -> float:
-    """Return how long an engine takes for rows."""
-    started = time.perf_counter()
-    engine.predict(rows)
-    return time.perf_counter() - started

@@ -11,8 +11,8 @@ from runtime.engine import Engine
 
 logger = logging.getLogger("tickline")
 
-SESSION_BYTES = 10
-"""Memory of a session for each byte of the model file: measured for forests, the hungriest of the three model types."""
+SESSION_BYTES = 5
+"""Memory of a session for each byte of the model file: 4.1 for forests, the hungriest of the three model types."""
 
 _SHARE = 10  # of the memory limit may be taken by the sessions of all workers together: one in so many parts
 _CHECKED_ROWS = 64  # a smaller chunk may be a caller's few rows, which a second answer would delay
@@ -38,7 +38,7 @@ def keeps_reference(wish: str, size: int, workers: int, limit: int | None) -> bo
 
 
 def give_back_memory() -> None:
-    """Return what was freed to the system; glibc keeps it otherwise, 10 MB for a forest's session."""
+    """Return what was freed to the system; glibc keeps it otherwise."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
     if trim:
         trim(0)

@@ -116,6 +116,7 @@ class EngineNote(msgspec.Struct):
     detail: str
     same_bits_in_any_company: bool
     chunk_rows: int
+    chunk_seconds: float
     memory_bytes: int | None
     agreement: Agreement | None
     reference_checks: Comparison | None

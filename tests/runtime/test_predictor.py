@@ -8,7 +8,6 @@ import onnx
 import onnxruntime
 import pytest
 
-from runtime import predictor as predictor_module
 from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, ArtifactError, Certificate, read_sealed, seal
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import COMPILED, ONNXRUNTIME
@@ -53,8 +52,11 @@ def test_chunks_are_bounded(content: bytes) -> None:
 def test_a_slow_model_gets_smaller_chunks(
     times: float, threads: int, rows: int, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor_module, "_seconds", lambda engine, rows: times * CHUNK_SECONDS)
-    assert Predictor(content, threads).chunk_rows == rows
+    seconds = times * CHUNK_SECONDS / CHUNK_ROWS
+    monkeypatch.setattr(Predictor, "_time_batches", lambda predictor, rows: seconds)
+    predictor = Predictor(content, threads)
+    assert predictor.chunk_rows == rows
+    assert predictor.describe()["engine"]["chunk_seconds"] == pytest.approx(rows * seconds, abs=1e-6)
 
 
 def test_a_forged_golden_probability_is_refused_by_the_replay(content: bytes) -> None:

@@ -19,8 +19,8 @@ ROWS = np.linspace(-1, 1, 100, dtype=np.float32)[:, None]
         ("YES", MIB, True),
         ("NO", None, False),
         ("AUTO", None, True),
-        ("AUTO", 200 * MIB, True),  # two sessions of ten times the file are a tenth of it
-        ("AUTO", 200 * MIB - 10, False),
+        ("AUTO", 100 * MIB, True),  # two sessions of five times the file are a tenth of it
+        ("AUTO", 100 * MIB - 10, False),
     ],
 )
 def test_it_stays_where_there_is_room(wish: str, limit: int | None, kept: bool) -> None:
