@@ -25,6 +25,9 @@ CHOICES = (
 )
 """Every engine with every reason to run it, as metrics name them; docs/serving.md explains each."""
 
+UNWANTED = ("unavailable", "differs", "failed")
+"""Reasons that an operator should look at: the model could be served faster."""
+
 
 class EngineError(ArtifactError):
     """A model file that the compiled engine cannot run, or must not.

@@ -87,7 +87,7 @@ class Overflowing:
     """A predictor whose answer to a large first feature is not finite."""
 
     def __init__(self, model: Model) -> None:
-        self.engine = model.predictor.engine
+        self.engine, self.chunk_rows = model.predictor.engine, model.predictor.chunk_rows
         self._predict = model.predictor.predict
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:

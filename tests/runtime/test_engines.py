@@ -1,5 +1,6 @@
 """The choice of an engine: by proof, and by onnxruntime where there is none."""
 
+import argparse
 import logging
 import subprocess
 import sys
@@ -14,14 +15,18 @@ from numpy.typing import NDArray
 
 from features_fast.errors import TicklineError
 from runtime.artifact import compare, read_sealed
+from runtime.board import COMMITTED, ENGINE, PROPOSED, Board
 from runtime.compiled import engine as compiled_engine
 from runtime.compiled import lowering
 from runtime.compiled.engine import CompiledEngine
 from runtime.compiled.program import Program, Trees
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, CHOICES, COMPILED, ONNXRUNTIME, EngineError
+from runtime.metrics import WORDS
 from runtime.predictor import Predictor
 from runtime.replay import in_batches, row_by_row
+from runtime.rollout import ModelHolder
+from runtime.settings import read_settings
 from tests.runtime.conftest import random_rows
 
 
@@ -134,6 +139,26 @@ def test_without_a_library_onnxruntime_serves(content: bytes, monkeypatch: pytes
     assert (predictor.choice.reason, predictor.choice.detail) == ("unavailable", "no library fits")
     with pytest.raises(EngineError, match="ENGINE compiled: no library fits"):
         Predictor(content, wish=COMPILED)
+
+
+@pytest.mark.parametrize(("found", "level"), [(True, "INFO"), (False, "WARNING")])
+def test_an_engine_that_could_run_and_does_not_is_a_warning(
+    found: bool,
+    level: str,
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if not found:
+        monkeypatch.setattr(lowering, "read_program", with_leaves(scaled(2)))
+    board = Board(tmp_path, WORDS)
+    board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(content)
+    slot = board.claim()
+    with caplog.at_level(logging.INFO, "tickline"):
+        holder = ModelHolder(board, slot, read_settings(argparse.Namespace(), {}))
+    assert [(record.levelname, record.getMessage()[:7]) for record in caplog.records] == [(level, "engine ")]
+    assert slot[ENGINE] == holder.model.predictor.choice.number
 
 
 def test_a_defect_of_the_compiled_engine_keeps_no_model_from_being_served(
