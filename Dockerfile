@@ -1,15 +1,19 @@
 # Serving image: the locked serving set, the server and nothing that builds or trains.
+#   docker build --tag tickline .                                          a model is mounted at /models
+#   docker build --tag tickline --build-arg MODEL=models/model.onnx .      the model is part of the image
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/serve.txt requirements/build.txt requirements/
-# The compiler is the base image's own release, used in this stage and left behind.
+# Compiler and init are the base image's own release. The compiler is left behind with this stage.
+# What is uninstalled is asked for by onnxruntime, uvicorn and anyio, and imported by nothing that serves.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev tini && rm -rf /var/lib/apt/lists/* \
     && python -m venv --without-pip /opt/tickline \
     && pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt \
+    && pip --python /opt/tickline/bin/python uninstall --yes flatbuffers h11 idna packaging protobuf \
     && pip install --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md tickline.py ./
 COPY features_fast features_fast
@@ -17,12 +21,22 @@ COPY runtime runtime
 RUN python -m features_fast.build && python -m runtime.build \
     && pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/tickline/bin/python install --no-deps dist/*.whl
+COPY deploy/image/slim.py ./
+COPY deploy/healthcheck.py /opt/tickline/bin/healthcheck.py
+RUN python slim.py /opt/tickline /tree && install -D /usr/bin/tini /tree/usr/bin/tini \
+    && if [ -e /usr/share/doc/tini/copyright ]; then install -D -m 644 -t /tree/usr/share/doc/tini /usr/share/doc/tini/copyright; fi
+
+# The model that MODEL names, if any. One whose certificate does not hold stops the build.
+FROM build AS model
+ARG MODEL=deploy/image/no-model
+WORKDIR /models
+COPY ${MODEL} /given/
+RUN set -- /given/*.onnx && if [ -e "$1" ]; then install -m 644 "$1" model.onnx && /opt/tickline/bin/tickline verify model.onnx; fi
 
 FROM ${PYTHON_IMAGE}
-LABEL org.opencontainers.image.title="tickline" \
-      org.opencontainers.image.description="Market bars in, an UP/DOWN probability out, in microseconds."
+COPY --from=build /tree /
 COPY --from=build /opt/tickline /opt/tickline
-COPY deploy/healthcheck.py /opt/tickline/bin/healthcheck.py
+COPY --from=model /models /models
 ENV PATH=/opt/tickline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -35,6 +49,15 @@ USER 10001:10001
 EXPOSE 5000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 \
-    CMD ["python", "/opt/tickline/bin/healthcheck.py"]
-ENTRYPOINT ["tickline"]
+    CMD ["python", "-I", "-S", "/opt/tickline/bin/healthcheck.py"]
+# An init as process 1 forwards signals, also before the server listens to them, and reaps what others leave behind.
+ENTRYPOINT ["tini", "--", "tickline"]
 CMD ["serve"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="tickline" \
+      org.opencontainers.image.description="Market bars in, an UP/DOWN probability out, in microseconds." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"

@@ -1,113 +1,222 @@
-"""The image: built by a real engine, run as strangers run it, asked for a prediction."""
+"""The image: built by a real engine, run as strangers run it, asked on every route."""
 
-import http.client
 import json
+import re
+import shutil
 import subprocess
+import sys
+import time
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sklearn.pipeline import Pipeline
 
-from tests.runtime.conftest import export_forest
+from export import export_classifier
+from tests.export.samples import MODEL_TYPES, fitted, market
 from tests.serving import Connection, wait_until
+from tests.system.containers import (
+    BASE,
+    HARDENED,
+    LABELS,
+    ROOT,
+    container,
+    docker,
+    wait_until_healthy,
+    wait_until_ready,
+)
+from tests.system.every_route import RAW, ROWS, ask_every_route
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).parent.parent.parent
-IMAGE = "tickline:test"
-HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+MEGABYTE = 1_000_000
+MOST_BYTES_OVER_BASE = 110 * MEGABYTE
+TOKEN = "a token of this test"
+ONE_COMPILED = ("--env", "WORKERS=1", "--env", "ENGINE=compiled", "--env", f"RELOAD_TOKEN={TOKEN}")
+"""One worker that does not start where the compiled engine cannot run the model."""
+
+IN_PYTHON = ("run", "--rm", "--entrypoint", "python")
+
+PEAKS = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
+"""Where a container reads the most memory that it ever had: by cgroups of version 2 and 1."""
 
 
-def docker(*arguments: str) -> str:
-    """Run a Docker command and return what it prints."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"docker {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
-    return done.stdout.strip()
+def build_with(model: bytes, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Build an image with a model inside, from a copy of what the image is made of."""
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        kept = ROOT / line.removeprefix("!")
+        if kept.is_dir():
+            shutil.copytree(kept, folder / kept.relative_to(ROOT), ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        elif kept.is_file():
+            (folder / kept.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(kept, folder / kept.relative_to(ROOT))
+    for name in (".dockerignore", "Dockerfile"):
+        shutil.copy2(ROOT / name, folder / name)
+    (folder / "models").mkdir()
+    (folder / "models" / "served.onnx").write_bytes(model)
+    (folder / "models" / "served.onnx").chmod(0o600)  # as a careful umask leaves it
+    arguments = ("--build-arg", "MODEL=models/served.onnx", "--tag", "tickline:baked")
+    command = ["docker", "build", "--network", "host", *arguments, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image of this checkout."""
-    docker("build", "--network", "host", "--tag", IMAGE, str(ROOT))
-    return IMAGE
+def size(image: str) -> int:
+    """Return the bytes of an image's layers."""
+    return int(docker("image", "inspect", "--format", "{{.Size}}", image))
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model that any user may read."""
-    folder = tmp_path_factory.mktemp("models")
-    export_forest(folder / "model.onnx", "1.0.0")
-    folder.chmod(0o755)
-    (folder / "model.onnx").chmod(0o644)
-    for parent in list(folder.parents)[:2]:
-        parent.chmod(0o755)
-    return folder
+def server_memory(name: str) -> int:
+    """Return the resident kilobytes of the one process that serves."""
+    status = docker("exec", name, "sh", "-c", "cat /proc/[0-9]*/status 2>/dev/null")
+    found = re.findall(r"^Name:\s+tickline$.*?^VmRSS:\s+(\d+) kB$", status, re.MULTILINE | re.DOTALL)
+    return int(found[0])
 
 
-@contextmanager
-def container(image: str, models: Path, *options: str) -> Iterator[tuple[str, int]]:
-    """Run a container on a loopback port of its own; yield its name and the port."""
-    mount = f"type=bind,source={models},target=/models,readonly"
-    name = docker("run", "--detach", "--publish", "127.0.0.1::5000", "--mount", mount, *options, image)
-    try:
-        yield name, int(docker("port", name, "5000/tcp").rpartition(":")[2])
-    finally:
-        docker("rm", "--force", name)
+def peak_memory(name: str) -> int:
+    """Return the most bytes that a container has had at once."""
+    return int(docker("exec", name, "sh", "-c", f"cat {' '.join(PEAKS)} 2>/dev/null || true"))
 
 
-def wait_until_healthy(name: str) -> None:
-    """Wait for the image's own health check."""
-
-    def healthy() -> bool:
-        state, health = docker("inspect", "--format", "{{.State.Status}} {{.State.Health.Status}}", name).split()
-        assert state == "running", docker("logs", name)
-        return health == "healthy"
-
-    wait_until(healthy, "the container is healthy")
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
+    """Lines for the log of a run that passes too."""
+    lines: list[str] = []
+    yield lines
+    with capsys.disabled():
+        sys.stdout.write("".join(f"\n  {line}" for line in lines))
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_predicts_hardened_and_non_root(image: str, models: Path, workers: str) -> None:
-    with container(image, models, *HARDENED, "--env", f"WORKERS={workers}") as (name, port):
+def test_its_layers_are_small(image: str, show: list[str]) -> None:
+    over_base = size(image) - size(BASE)
+    show.append(f"layers over {BASE}: {over_base / MEGABYTE:.1f} MB, at most {MOST_BYTES_OVER_BASE / MEGABYTE:.0f}")
+    assert 0 < over_base <= MOST_BYTES_OVER_BASE
+
+
+@pytest.mark.parametrize("limit", ["128m", "512m"])
+def test_it_serves_every_route_hardened_in_little_memory(
+    image: str, models: Path, forest: Pipeline, limit: str, show: list[str]
+) -> None:
+    options = ("--memory", limit, "--memory-swap", limit, *ONE_COMPILED)
+    began = time.monotonic()
+    with container(image, models, *HARDENED, *options) as (name, port):
+        wait_until_ready(port)
+        show.append(f"--memory {limit}: ready {time.monotonic() - began:.2f} s after `docker run`")
+        idle = server_memory(name)
+        connection = Connection(port)
+        ask_every_route(connection, forest, TOKEN)
+        body = ROWS.tobytes() * 100
+        assert connection.request("POST", "/predict/batch", body, {"Content-Type": RAW}).json()["count"] == 30_000
+        connection.close()
+        peak = peak_memory(name) // MEGABYTE
+        show.append(f"resident {idle // 1000} MB idle, {server_memory(name) // 1000} MB after all; peak {peak} MB")
+        assert docker("inspect", "--format", "{{.State.OOMKilled}} {{.State.Running}}", name) == "false true"
+
+
+def test_both_engines_run_models_of_each_type(image: str, models: Path) -> None:
+    for model_type in MODEL_TYPES:
+        path = models / f"{model_type}.onnx"
+        rows = market()[0]
+        export_classifier(
+            fitted(model_type), path, rows=rows[:500], test_rows=rows[2000:], name=model_type, version="1"
+        )
+        path.chmod(0o644)
+        for engine in ("compiled", "onnxruntime"):
+            mount = f"type=bind,source={models},target=/models,readonly"
+            options = ("--rm", *HARDENED, "--mount", mount, image)
+            report = docker("run", *options, "verify", "--engine", engine, f"/models/{path.name}", "--json")
+            assert json.loads(report)["engine"]["name"].startswith(engine)
+
+
+def test_two_workers_serve_and_stop_in_order(image: str, models: Path) -> None:
+    with container(image, models, *HARDENED, "--env", "WORKERS=2") as (name, port):
         wait_until_healthy(name)
         connection = Connection(port)
-        reply = connection.post("/predict", {"features": [0.5] * 22})
-        assert reply.status == 200
-        assert reply.json()["prediction_label"] in ("UP", "DOWN")
-        batch = connection.post("/predict/batch", {"features": [[0.5] * 22] * 1000})
-        assert batch.json()["count"] == 1000
+        assert connection.post("/predict", {"features": [0.5] * 22}).status == 200
         # Without a token /reload answers loopback only, and a published port is not the container's loopback.
         assert connection.post("/reload", b"").status == 403
+        refused = connection.post("/predict", b'{"features":[NaN]}')
+        assert (refused.status, refused.json()["field"]) == (422, "features[0]")
         connection.close()
         assert docker("exec", name, "id", "-u") == "10001"
         docker("stop", "--time", "20", name)
         assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
 
 
-def test_the_health_check_tells_a_server_that_is_not_ready(image: str, models: Path) -> None:
-    check = ("python", "/opt/tickline/bin/healthcheck.py")
-    done = subprocess.run(
-        ["docker", "run", "--rm", "--entrypoint", check[0], image, *check[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_nothing_is_compiled_at_run_time(image: str, models: Path, forest: Pipeline) -> None:
+    with container(image, models, *HARDENED, *ONE_COMPILED, "--env", "PYTHONVERBOSE=1") as (name, port):
+        wait_until_ready(port)
+        connection = Connection(port)
+        ask_every_route(connection, forest, TOKEN)
+        connection.close()
+        done = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True)
+        imported = re.findall(r"^# code object from '(.*)'$", done.stderr, re.MULTILINE)
+        assert [path for path in imported if path.endswith(".py")] == []
+        assert len(imported) > 100
+        checked = ("exec", "--env", "PYTHONVERBOSE=1", name, "python", "/opt/tickline/bin/healthcheck.py")
+        done = subprocess.run(["docker", *checked], capture_output=True, text=True, check=True)
+        imported = re.findall(r"^# code object from '(.*)'$", done.stderr, re.MULTILINE)
+        assert [path for path in imported if path.endswith(".py")] == []
+
+
+def test_its_first_process_stops_at_any_time_and_reaps(image: str, models: Path) -> None:
+    with container(image, models, *HARDENED) as (name, _):
+        # A server that is still starting is stopped by the signal, not killed after the grace: 137 would say so.
+        docker("stop", "--time", "20", name)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", name) in ("0", "143")
+    with container(image, models, *HARDENED) as (name, _):
+        docker("exec", name, "sh", "-c", "sh -c 'sleep 0.1 & exit'")
+
+        def none_left() -> bool:
+            return "(sleep)" not in docker("exec", name, "sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null || true")
+
+        wait_until(none_left, "what was left behind is reaped")
+
+
+def test_the_health_check_tells_a_server_that_is_not_ready(image: str) -> None:
+    check = json.loads(docker("image", "inspect", "--format", "{{json .Config.Healthcheck.Test}}", image))
+    assert check[0] == "CMD"
+    command = ["docker", "run", "--rm", "--entrypoint", check[1], image, *check[2:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "not ready" in done.stderr
 
 
-def test_it_holds_nothing_that_trains(image: str) -> None:
-    modules = ["sklearn", "pandas", "scipy", "onnx", "skl2onnx", "joblib", "numba", "llvmlite", "training", "export"]
-    code = f"import importlib.util, json; print(json.dumps([m for m in {modules} if importlib.util.find_spec(m)]))"
-    assert json.loads(docker("run", "--rm", "--entrypoint", "python", image, "-c", code)) == []
+def test_it_holds_nothing_that_trains_or_builds(image: str) -> None:
+    trains = ["sklearn", "pandas", "scipy", "onnx", "skl2onnx", "joblib", "training", "export", "bench", "tests"]
+    builds = ["numba", "llvmlite", "pip", "setuptools", "wheel"]
+    code = f"import importlib.util as u, json; print(json.dumps([m for m in {trains + builds} if u.find_spec(m)]))"
+    assert json.loads(docker(*IN_PYTHON, image, "-c", code)) == []
+    programs = docker("run", "--rm", "--entrypoint", "sh", image, "-c", "command -v gcc cc ld strip make || true")
+    assert programs == ""
+
+
+def test_each_distribution_keeps_its_licence(image: str) -> None:
+    code = """
+from importlib.metadata import distributions
+for found in distributions():
+    files = [file for file in found.files if "licen" in file.name.lower() or "copying" in file.name.lower()]
+    if not any(file.locate().exists() for file in files):
+        print(found.name)
+"""
+    assert docker(*IN_PYTHON, image, "-c", code) in ("", "tickline")
 
 
 def test_its_kernels_were_built_ahead_of_time(image: str) -> None:
     code = "import features_fast, runtime.codec; print(features_fast.backend(), runtime.codec.BACKEND, sep=chr(10))"
-    features, codec = docker("run", "--rm", "--entrypoint", "python", image, "-c", code).splitlines()
+    features, codec = docker(*IN_PYTHON, image, "-c", code).splitlines()
     assert features.startswith("ahead of time")
     assert codec.startswith("ahead of time")
+
+
+def test_its_labels_say_what_it_is(image: str) -> None:
+    config = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image))
+    labels = {name.rpartition(".")[2]: value for name, value in config["Labels"].items() if name.startswith("org.open")}
+    assert labels["title"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert {name: labels[name.lower()] for name in LABELS} == LABELS
+    assert config["StopSignal"] == "SIGTERM"
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"])  # Kubernetes can tell a number from root, not a name
+    assert config["Entrypoint"][0] == "tini"
 
 
 def test_a_missing_model_is_one_clear_line(image: str) -> None:
@@ -117,19 +226,19 @@ def test_a_missing_model_is_one_clear_line(image: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_the_container_refuses_a_broken_row(image: str, models: Path) -> None:
-    with container(image, models, *HARDENED) as (name, port):
-        wait_until_healthy(name)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("POST", "/predict", b'{"features":[NaN]}', {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        assert response.status == 422
-        assert json.loads(response.read())["field"] == "features[0]"
+def test_a_model_can_be_part_of_it(models: Path, tmp_path: Path) -> None:
+    done = build_with((models / "model.onnx").read_bytes(), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with container("tickline:baked", None, *HARDENED) as (_, port):
+        wait_until_ready(port)
+        connection = Connection(port)
+        assert connection.request("GET", "/model/info").json()["version"] == "1.0.0"
         connection.close()
 
 
-def test_the_dockerfile_has_no_lint() -> None:
-    done = subprocess.run(
-        [ROOT / ".venv-system" / "bin" / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_broken_model_stops_the_build(models: Path, tmp_path: Path) -> None:
+    content = bytearray((models / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    done = build_with(bytes(content), tmp_path)
+    assert done.returncode != 0
+    assert "tickline: model.onnx" in done.stdout + done.stderr
