@@ -57,6 +57,7 @@ def run_export(options: argparse.Namespace) -> None:
             path,
             rows=trained.rows,
             test_rows=trained.test_rows,
+            training_rows=trained.training_rows,
             name=trained.name,
             version=trained.version,
             feature_names=trained.feature_names,

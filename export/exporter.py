@@ -8,6 +8,7 @@ from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +29,7 @@ from runtime.artifact import (
     read_sealed,
     seal,
 )
+from runtime.baseline import take_baseline
 from runtime.engine import Engine, name_of
 from runtime.engines import EngineError, load_compiled
 from runtime.onnxruntime_engine import OnnxruntimeEngine
@@ -47,6 +49,7 @@ def export_classifier(
     feature_names: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     feature_specification: str | None = None,
+    training_rows: ArrayLike | None = None,
     training: Mapping[str, Any] | None = None,
     libraries: Mapping[str, str] | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
@@ -76,6 +79,8 @@ def export_classifier(
         The classes in the order of `model.classes_`; by default these as text.
     feature_specification : str, optional
         Hash of the definitions of the features, where they are Tickline's own.
+    training_rows : (k, features) array_like, optional
+        Finite rows whose distribution later rows are compared with; by default `rows`.
     training : mapping, optional
         Facts of the training run, anything that JSON can say.
     libraries : mapping, optional
@@ -105,6 +110,7 @@ def export_classifier(
         raise ExportError(f"tolerance: expected a number between 0 and 0.5, got {tolerance:g}")
     reference = Reference(model)
     sample, test = _rows("rows", rows, reference), _rows("test_rows", test_rows, reference)
+    base = sample if training_rows is None else _rows("training_rows", training_rows, reference)
     features = test.shape[1]
     if sample.shape[1] != features:
         raise ExportError(f"rows: expected {features} columns as in test_rows, got {sample.shape[1]}")
@@ -144,6 +150,7 @@ def export_classifier(
         engines=(EngineFinding(engine=name_of(engine), found=found), _try_compiled(graph, rows, truth)),
     )
 
+    card = msgspec.structs.replace(card, baseline=take_baseline(base, in_batches(engine, base)))
     for key, value in metadata(card, certificate).items():
         proto.metadata_props.add(key=key, value=value)
     begin("writing and replaying the file")

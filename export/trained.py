@@ -40,6 +40,8 @@ class TrainedModel:
         Every other fact of the training run.
     rows : (n, features) float32 array
         All rows, oldest first.
+    training_rows : (k, features) float32 array
+        The rows that the model was fitted on.
     test_rows : (m, features) float32 array
         The rows of the test set, oldest first.
     """
@@ -54,6 +56,7 @@ class TrainedModel:
     training: dict[str, Any]
     rows: NDArray[np.float32]
     test_rows: NDArray[np.float32]
+    training_rows: NDArray[np.float32]
 
 
 def read_trained_model(directory: Path) -> TrainedModel:
@@ -79,6 +82,7 @@ def read_trained_model(directory: Path) -> TrainedModel:
         training={key: value for key, value in metadata.items() if key not in _CARD_FIELDS},
         rows=np.concatenate(parts),
         test_rows=parts[-1],
+        training_rows=parts[0],
     )
 
 

@@ -7,26 +7,32 @@ interpreter for less than a microsecond a row. What is not plain they leave to P
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from features_fast._vectors import address, pointer_to, singles, words
+from features_fast._vectors import address, singles, words
 from runtime._codec import Bytes, Words, blank, leading, part, plain_row, write_row
-
-_BYTES, _WORDS, _INT = types.CPointer(types.uint8), types.CPointer(types.int64), types.int64  # type: ignore[no-untyped-call]
-_letters = pointer_to(types.uint8)
-
-# Words of every object, of a tuple, of bytes and of an array; the text of bytes lies behind their words.
-_REFERENCES, _CLASS = 0, 1
-_ITEMS = 3
-_LENGTH, _TEXT = 2, 32
-_DATA, _DIMENSIONS, _SHAPE, _TYPE, _FLAGS = 2, 3, 4, 7, 8
-_CONTIGUOUS = 1
+from runtime._objects import (
+    BYTES,
+    CLASS,
+    CONTIGUOUS,
+    DATA,
+    DIMENSIONS,
+    FLAGS,
+    INT,
+    ITEMS,
+    LENGTH,
+    REFERENCES,
+    SHAPE,
+    TEXT,
+    TYPE,
+    WORDS,
+    letters,
+)
 
 _NAME = np.frombuffer(b'"features"', np.uint8)
 _COLON, _OPENING, _CLOSING = 58, 123, 125
 
 
-@part(_INT(_BYTES))
+@part(INT(BYTES))
 def _value(text: Bytes) -> int:
     """Return the place of the value of `features`, the first member of an object, or -1."""
     at = blank(text, 0)
@@ -50,18 +56,18 @@ def take(bound: Words, arguments: Words, count: int) -> int:
     row, or the tuple where the body is not plain; then the row holds anything.
     """
     result = bound
-    if count == 2 and words(arguments[0])[_CLASS] == bound[_ITEMS] and words(arguments[1])[_CLASS] == bound[_ITEMS + 1]:
+    if count == 2 and words(arguments[0])[CLASS] == bound[ITEMS] and words(arguments[1])[CLASS] == bound[ITEMS + 1]:
         body, row = words(arguments[0]), words(arguments[1])
-        names, ends = words(bound[_ITEMS + 2]), words(bound[_ITEMS + 3])
-        text, width = _letters(arguments[0] + _TEXT), words(ends[_SHAPE])[0]
+        names, ends = words(bound[ITEMS + 2]), words(bound[ITEMS + 3])
+        text, width = letters(arguments[0] + TEXT), words(ends[SHAPE])[0]
         at = _value(text)
         if at >= 0:
-            at = plain_row(text, at, singles(row[_DATA]), 0, width, _letters(names[_DATA]), words(ends[_DATA]))
+            at = plain_row(text, at, singles(row[DATA]), 0, width, letters(names[DATA]), words(ends[DATA]))
         if at >= 0:
             at = blank(text, at)
-            if text[at] == _CLOSING and blank(text, at + 1) == body[_LENGTH]:
+            if text[at] == _CLOSING and blank(text, at + 1) == body[LENGTH]:
                 result = row
-    result[_REFERENCES] += 1
+    result[REFERENCES] += 1
     returned: int = address(result)
     return returned
 
@@ -75,37 +81,37 @@ def answer(bound: Words, arguments: Words, count: int) -> int:
     """
     result = bound
     given = words(arguments[0]) if count == 1 else bound
-    if given[_CLASS] == bound[_ITEMS] and given[_TYPE] == bound[_ITEMS + 1]:
-        pieces, ends = words(bound[_ITEMS + 2]), words(bound[_ITEMS + 3])
-        memory, found = words(bound[_ITEMS + 4]), words(bound[_ITEMS + 5])
-        classes = (words(ends[_SHAPE])[0] - 2) // 2
-        shape = words(given[_SHAPE])
+    if given[CLASS] == bound[ITEMS] and given[TYPE] == bound[ITEMS + 1]:
+        pieces, ends = words(bound[ITEMS + 2]), words(bound[ITEMS + 3])
+        memory, found = words(bound[ITEMS + 4]), words(bound[ITEMS + 5])
+        classes = (words(ends[SHAPE])[0] - 2) // 2
+        shape = words(given[SHAPE])
         rows = shape[0]
         if (
-            (given[_DIMENSIONS] & 0xFFFFFFFF) == 2
+            (given[DIMENSIONS] & 0xFFFFFFFF) == 2
             and shape[1] == classes
-            and given[_FLAGS] & _CONTIGUOUS
-            and rows <= words(found[_SHAPE])[0]
+            and given[FLAGS] & CONTIGUOUS
+            and rows <= words(found[SHAPE])[0]
         ):
-            probabilities, out, told = singles(given[_DATA]), _letters(memory[_DATA]), words(found[_DATA])
+            probabilities, out, told = singles(given[DATA]), letters(memory[DATA]), words(found[DATA])
             to = 0
             for row in range(rows):
                 label = leading(probabilities, row * classes, classes)
                 to = write_row(
-                    probabilities, row * classes, classes, label, _letters(pieces[_DATA]), words(ends[_DATA]), out, to
+                    probabilities, row * classes, classes, label, letters(pieces[DATA]), words(ends[DATA]), out, to
                 )
                 if to < 0:
                     break
                 told[2 * row], told[2 * row + 1] = label, to
             if to >= 0:
                 result = given
-    result[_REFERENCES] += 1
+    result[REFERENCES] += 1
     returned: int = address(result)
     return returned
 
 
 KERNELS: dict[str, tuple[Any, Any]] = {
-    "take": (take, _INT(_WORDS, _WORDS, _INT)),
-    "answer": (answer, _INT(_WORDS, _WORDS, _INT)),
+    "take": (take, INT(WORDS, WORDS, INT)),
+    "answer": (answer, INT(WORDS, WORDS, INT)),
 }
 """The functions that Python calls, with their signatures."""

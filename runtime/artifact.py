@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features_fast.errors import TicklineError
+from runtime.baseline import Baseline
 
 MODEL_FILE = "model.onnx"
 CARD_KEY = "tickline.model"
@@ -54,6 +55,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         Facts of the training run: data, split, parameters, metrics, baselines.
     libraries : dict
         Versions of the libraries that made the model.
+    baseline : Baseline or None
+        How the training rows are distributed.
     """
 
     name: str
@@ -64,6 +67,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     feature_specification: str | None = None
     training: dict[str, Any] = {}
     libraries: dict[str, str] = {}
+    baseline: Baseline | None = None
 
     def __post_init__(self) -> None:
         for what, names in (("feature_names", self.feature_names), ("labels", self.labels)):

@@ -94,7 +94,7 @@ class Coalescer:
         replies: list[tuple[int, bytes] | Problem]
         begun = inferred = perf_counter_ns()
         try:
-            probabilities = model.predict_rows(self._rows[: len(waiting)])
+            probabilities = model.predictor.predict_few(self._rows[: len(waiting)])
             inferred = perf_counter_ns()
             replies = model.replies.rows(probabilities)
         except Exception:

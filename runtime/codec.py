@@ -30,6 +30,8 @@ _ARGUMENTS = {
 
 Kernel = Callable[..., int]
 
+_SOURCES = ("codec.py", "_codec.py", "_objects.py", "_single_codec.py", "_drift.py", "baseline.py", "drift.py")
+
 
 @dataclass(frozen=True, slots=True)
 class Codec:
@@ -41,8 +43,9 @@ class Codec:
         What the library was built for.
     rows, column, skip, write, numbers : callable
         The functions of the same names in ``_codec``.
-    take, answer : callable
-        Bind the built-in functions of the same names in ``_single_codec`` to a tuple; they hold the interpreter.
+    take, answer, observe : callable
+        Bind the built-in functions of the same names in ``_single_codec`` and ``_drift`` to a tuple; they hold the
+        interpreter.
     """
 
     target: str
@@ -53,6 +56,7 @@ class Codec:
     numbers: Kernel
     take: Binder
     answer: Binder
+    observe: Binder
 
 
 def library_path(target: str, folder: Path = FOLDER) -> Path:
@@ -63,7 +67,7 @@ def library_path(target: str, folder: Path = FOLDER) -> Path:
 def fingerprint() -> str:
     """Return the SHA-256 of the kernels' source: a library with another one is stale."""
     sources = (
-        *(FOLDER / name for name in ("codec.py", "_codec.py", "_single_codec.py")),
+        *(FOLDER / name for name in _SOURCES),
         FEATURES_FOLDER / "_vectors.py",
     )
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
@@ -82,10 +86,11 @@ def load(path: Path) -> Codec:
         name: ctypes.CFUNCTYPE(_INT, *arguments)((f"runtime_codec_{name}", library))
         for name, arguments in _ARGUMENTS.items()
     }
-    take, answer = (
-        binder(name, ctypes.cast(library[f"runtime_codec_{name}"], _POINTER).value or 0) for name in ("take", "answer")
+    take, answer, observe = (
+        binder(name, ctypes.cast(library[f"runtime_codec_{name}"], _POINTER).value or 0)
+        for name in ("take", "answer", "observe")
     )
-    return Codec(path.stem.removeprefix("_codec-"), **kernels, take=take, answer=answer)
+    return Codec(path.stem.removeprefix("_codec-"), **kernels, take=take, answer=answer, observe=observe)
 
 
 def find(folder: Path = FOLDER) -> tuple[Codec | None, str]:

@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from runtime.board import ENGINE, PID, SERVING, SLOT_HEADER_WORDS, Board
+from runtime.drift import WORDS as DRIFT_WORDS
 from runtime.engines import CHOICES
 from runtime.stages import STAGES
 
@@ -104,8 +105,13 @@ _PREDICT = _ROUTE_INDEX["/predict"]
 _PREDICT_OK = _REQUESTS + _PREDICT * _ROUTE_STRIDE + _METHOD_INDEX["POST"] * _METHOD_STRIDE + _STATUS_INDEX[200]
 _PREDICT_DURATIONS = _DURATIONS + _PREDICT * _DURATION_STRIDE
 
-WORDS = _END - SLOT_HEADER_WORDS
+WORDS = _END - SLOT_HEADER_WORDS + DRIFT_WORDS
 """Words that a worker counts in."""
+
+
+def drift_words(slot: memoryview) -> memoryview:
+    """Return the words of a slot in which drift is counted."""
+    return slot[_END : _END + DRIFT_WORDS]
 
 
 class Metrics:
@@ -349,9 +355,10 @@ def parse_time(text: str) -> float | None:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def render(collector: Collector, accept: str) -> tuple[bytes, str]:
-    """Render a collector in the format that a scraper accepts; return the text and its media type."""
+def render(collector: Collector, accept: str, *more: Collector) -> tuple[bytes, str]:
+    """Render collectors in the format that a scraper accepts; return the text and its media type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    for each in (collector, *more):
+        registry.register(each)
     encode, media_type = choose_encoder(accept)
     return encode(registry), media_type

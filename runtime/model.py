@@ -35,13 +35,6 @@ class Model:
         """Decode the body of a single prediction into a row, float32 (features,); raises Problem."""
         self.decoder.decode_one(body, row)
 
-    def predict_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities, float32 (n, classes), of a few rows, float32 (n, features)."""
-        if len(rows) == 1:
-            self.predictor.row[:] = rows[0]
-            return self.predictor.predict_row()[None]
-        return self.predictor.engine.predict(rows)
-
     def answer_row(self, body: bytes, lap: Callable[[str], None] = untimed) -> tuple[int, bytes]:
         """Return class and reply for the body of a single prediction, and tell each stage's end; raises Problem."""
         self.decode_row(body, self.predictor.row)
@@ -55,7 +48,7 @@ class Model:
     def answer_example(self) -> tuple[int, bytes]:
         """Return class and reply for the first golden row of the model file."""
         self.predictor.row[:] = self.predictor.example
-        return self.replies.one(self.predictor.predict_row())
+        return self.replies.one(self.predictor.engine.predict_one())
 
 
 def load_model(path: Path, threads: int, wish: str = AUTO) -> Model:

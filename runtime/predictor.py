@@ -1,7 +1,7 @@
 """One model, ready to predict: single rows without an allocation that can be avoided, batches in bounded chunks."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class Predictor:
         ):
             if len(names) != width:
                 raise ArtifactError(f"card: expected {width} {what}, got {', '.join(names)}")
+        if self.card.baseline is not None and not self.card.baseline.fits(onnxruntime.features):
+            raise ArtifactError(f"card: baseline: expected that of {onnxruntime.features} features and the score")
         golden = read_golden(self.card, self.certificate)
         self.example: NDArray[np.float32] = golden.rows[0].copy()
         self.choice = choose(content, prove_reference(onnxruntime, golden), golden, wish, threads)
@@ -70,6 +72,8 @@ class Predictor:
         give_back_memory()
         self.row = self.engine.row[0]
         """The row that `predict_row` predicts, float32 (features,)."""
+        self.observe: Callable[[NDArray[np.float32], NDArray[np.float32]], None] = _ignore
+        """Told of every row that is predicted, and of its probabilities; must be quick, and callable from threads."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
         self.row_seconds = self._time_batches(golden.rows)
@@ -97,7 +101,18 @@ class Predictor:
 
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
-        return self.engine.predict_one()
+        probabilities = self.engine.predict_one()
+        self.observe(self.row[None], probabilities[None])
+        return probabilities
+
+    def predict_few(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, float32 (n, classes), of a few rows, float32 (n, features), as `predict_row`."""
+        if len(rows) == 1:
+            self.row[:] = rows[0]
+            return self.predict_row()[None]
+        probabilities = self.engine.predict(rows)
+        self.observe(rows, probabilities)
+        return probabilities
 
     def chunks(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, float32 (n, classes), of rows, float32 (rows, features), chunk by chunk."""
@@ -107,6 +122,7 @@ class Predictor:
             probabilities = self.engine.predict(chunk)
             if self.reference is not None:
                 self.reference.check(chunk, probabilities)
+            self.observe(chunk, probabilities)
             yield probabilities
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,3 +170,7 @@ class Predictor:
             "agreement": choice.agreement,
             "reference_checks": reference and reference.checked,
         }
+
+
+def _ignore(rows: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
+    """Let no one observe."""

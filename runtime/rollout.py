@@ -10,7 +10,9 @@ import msgspec
 from features_fast.errors import TicklineError
 from runtime.artifact import ArtifactError, naming, read
 from runtime.board import COMMITTED, ENGINE, PREPARED, PROPOSED, REFUSED, SERVING, Board
+from runtime.drift import Drift
 from runtime.engines import UNWANTED
+from runtime.metrics import drift_words
 from runtime.model import Model
 from runtime.offer import offer_bars
 from runtime.predictor import Predictor
@@ -106,9 +108,12 @@ class ModelHolder:
         self._slot[SERVING] = number
 
     def _announce(self, model: Model) -> None:
-        """Say in the log and in the metrics which engine runs the model, and why."""
+        """Say in the log and in the metrics which engine runs the model, and why; count the drift of its rows."""
         choice, engine = model.predictor.choice, model.predictor.engine
         self._slot[ENGINE] = choice.number
+        window, baseline = self._settings.drift_window_seconds, model.card.baseline
+        if window and baseline is not None:
+            model.predictor.observe = Drift(drift_words(self._slot), baseline, window).observe
         logger.log(
             logging.WARNING if choice.reason in UNWANTED else logging.INFO,
             "engine %s %s runs %s %s (%s): %s",

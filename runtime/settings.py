@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_seconds: int
     grace_seconds: int
     engine: str
+    drift_window_seconds: int
     engine_threads: int
     keep_reference: str
 
@@ -130,6 +131,9 @@ SETTINGS = (
     Setting("KEEP_ALIVE_SECONDS", "75", *_integer(1, 86400), "how long an idle connection stays open"),
     Setting("GRACE_SECONDS", "30", *_integer(0, 86400), "how long requests in flight may take to finish at a stop"),
     ENGINE,
+    Setting(
+        "DRIFT_WINDOW_SECONDS", "3600", *_integer(0, 10**7), "how far back the rows reach whose drift is told; 0: none"
+    ),
     Setting("ENGINE_THREADS", "1", *_integer(1, 256), "threads of the engine inside one batch"),
     Setting(
         "KEEP_REFERENCE",

@@ -14,6 +14,7 @@ from features_fast import compilations
 from runtime.artifact import model_file
 from runtime.board import Board
 from runtime.coalescer import Coalescer
+from runtime.drift_metrics import DriftCollector
 from runtime.known_heads import KnownHeads
 from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
 from runtime.model import Model
@@ -82,7 +83,8 @@ class Worker:
         self.metrics.compiled(compilations())  # a reload may bring the first model that takes bars
         card, engine = self.model.card, self.model.predictor.engine
         model = {"name": card.name, "version": card.version, "engine": engine.name}
-        return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept)
+        drift = DriftCollector(self.board, card, self.settings.drift_window_seconds)
+        return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept, drift)
 
     async def stop(self) -> None:
         """Finish what runs."""

@@ -27,7 +27,7 @@ ALLOWED = {
 
 ALLOWED_IN_MODULES = {
     "runtime/_codec.py": COMPILER,
-    "runtime/_single_codec.py": COMPILER,
+    "runtime/_objects.py": COMPILER,
     "runtime/compiled/_kernels.py": COMPILER,
     "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
@@ -37,7 +37,14 @@ ALLOWED_IN_MODULES = {
 """What one module may import beyond that: the extras `arrow` and `grpc`, and what compiles kernels at a build."""
 
 EXPORT_SEES_OF_RUNTIME = {
-    *("runtime.artifact", "runtime.engine", "runtime.engines", "runtime.onnxruntime_engine", "runtime.replay"),
+    *(
+        "runtime.artifact",
+        "runtime.baseline",
+        "runtime.engine",
+        "runtime.engines",
+        "runtime.onnxruntime_engine",
+        "runtime.replay",
+    ),
     "runtime.settings",
 }
 NEVER_WHILE_SERVING = {

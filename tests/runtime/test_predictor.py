@@ -77,6 +77,11 @@ def test_a_forged_golden_probability_is_refused_by_the_replay(content: bytes) ->
         ('"SMA_5"', '"SMA_10"', "card: feature_names: expected different names"),
         ('"SMA_5"', r'"SMA\n"', "card: feature_names: expected no quotes"),
         ('"DOWN",', "", "card: expected 2 labels"),
+        (
+            '"baseline":{"edges":"',
+            '"baseline":{"edges":"AAAA',
+            "card: baseline: expected that of 22 features and the score",
+        ),
     ],
 )
 def test_a_card_that_does_not_fit_the_graph_is_refused(content: bytes, old: str, new: str, message: str) -> None:

@@ -1,0 +1,64 @@
+"""Drift over the wire: a server that is sent other rows than those of its training says which feature moved."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features_fast import FEATURE_NAMES
+from runtime.drift import LEAST_ROWS
+from tests.runtime.conftest import made_up
+from tests.serving import RunningServer, running_server
+
+MOVED = 5
+
+
+def scrape(server: RunningServer) -> dict[str, float]:
+    """Return the samples of drift."""
+    lines = server.request("GET", "/metrics").body.decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if "drift" in line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+def send(server: RunningServer, path: str, documents: list[object]) -> None:
+    """Send bodies over one connection each, so that every worker gets some."""
+    for document in documents:
+        assert server.request("POST", path, {"features": document}).status == 200
+
+
+@pytest.mark.parametrize("lane", ["fast", "asgi"])
+def test_the_feature_that_moved_is_told(forest_path: Path, lane: str) -> None:
+    rows, _ = made_up(0)  # what the forest was trained on
+    with running_server(forest_path, WORKERS="2", LANE=lane) as server:
+        assert scrape(server) == {"drift_rows": 0}
+        send(server, "/predict", rows[:40].tolist())
+        send(server, "/predict/batch", [rows[40 : LEAST_ROWS - 1].tolist()])
+        assert scrape(server) == {"drift_rows": LEAST_ROWS - 1}
+        send(server, "/predict/batch", [rows[LEAST_ROWS - 1 :].tolist()])
+        before = scrape(server)
+        assert before.keys() == {
+            "drift_rows",
+            "score_drift_psi",
+            *(f'feature_drift_psi{{feature="{name}"}}' for name in FEATURE_NAMES),
+        }
+        assert max(before[name] for name in before if name != "drift_rows") < 0.1
+        moved = rows.copy()
+        moved[:, MOVED] += 3 * np.abs(moved[:, MOVED]).max()
+        send(server, "/predict/batch", [chunk.tolist() for chunk in np.array_split(moved, 6)])
+        after = scrape(server)
+        name = f'feature_drift_psi{{feature="{FEATURE_NAMES[MOVED]}"}}'
+        assert after[name] > 0.25
+        assert max(value for key, value in after.items() if "feature" in key and key != name) < 0.1
+
+
+def test_a_window_of_nothing_tells_none(forest_path: Path) -> None:
+    row = made_up(1)[0][0].tolist()
+    with running_server(forest_path, DRIFT_WINDOW_SECONDS="0") as server:
+        send(server, "/predict", [row])
+        assert scrape(server) == {}
+
+
+def test_the_baseline_is_not_shown_with_the_model(forest_path: Path) -> None:
+    with running_server(forest_path) as server:
+        assert "baseline" not in json.dumps(server.request("GET", "/model/info").json())
