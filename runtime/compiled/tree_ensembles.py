@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.compiled.errors import Unsupported
 from runtime.compiled.operation import Handler, Operation, Value
-from runtime.compiled.program import AVERAGE, MAX, MIN, SUM, Apply, Function, Pair, PairKind, Trees
+from runtime.compiled.program import AVERAGE, MAX, MAX_COLUMNS, MIN, SUM, Apply, Function, Pair, PairKind, Trees
 from runtime.compiled.tree_nodes import MODES, NodeIndex, Nodes, Votes, make_forest
 
 _FIRST_VERSION = 5
@@ -178,8 +178,10 @@ def _scores(
 ) -> int:
     """Add the step of a forest."""
     operation.single()
-    if not 1 <= targets <= max(1, len(votes.targets)):
-        raise Unsupported(f"{targets} targets of {len(votes.targets)} weights")
+    if targets < 1:
+        operation.fail(f"expected one target at least, got {targets}")
+    if targets > MAX_COLUMNS:
+        raise Unsupported(f"{targets} targets, where {MAX_COLUMNS} are supported")
     start = base if len(base) else np.zeros(targets, np.float32)
     return operation.add(Trees(operation.register(), make_forest(nodes, votes, start, aggregate)))
 

@@ -218,7 +218,8 @@ def _tests(
     outcome = np.where(unordered, modes == _NEQ, modes == _GTE)
     below = thresholds
     if strict.any():
-        below = np.where(strict, np.nextafter(thresholds, np.float32(-np.inf)), thresholds)
+        with np.errstate(over="ignore"):  # what is below the lowest number is minus infinity
+            below = np.where(strict, np.nextafter(thresholds, np.float32(-np.inf)), thresholds)
     return (
         np.where(constant, np.float32(np.inf), below),
         np.where(constant, ~outcome, swap),
