@@ -1,5 +1,7 @@
 """Small certified models, made once a session by the real exporter, and a real server on one of them."""
 
+import argparse
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from features_fast.library import targets
 from runtime.artifact import seal
 from runtime.build import CODEC
 from runtime.codec import Codec, load
+from runtime.model import Model, load_model
+from runtime.settings import ENGINE, read_setting
 from tests.serving import RunningServer, running_server
 
 THREE_CLASSES = ("calm", "normal", 'wild "%s"')
@@ -77,6 +81,11 @@ def export_made_up(classifier: ClassifierMixin, path: Path, name: str) -> None:
         labels=("DOWN", "UP"),
         tolerance=1e-4,
     )
+
+
+def load_as_served(path: Path) -> Model:
+    """Return a model as a server of these tests loads it: `ENGINE` of the environment chooses for both."""
+    return load_model(path, threads=1, wish=read_setting(ENGINE, argparse.Namespace(), os.environ))
 
 
 def edited(content: bytes, key: str, edit: Callable[[str], str]) -> bytes:

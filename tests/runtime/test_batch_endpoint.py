@@ -17,9 +17,8 @@ from features_fast import FEATURE_NAMES
 from runtime import batch_endpoint
 from runtime.batch_endpoint import ARROW, NPY, RAW, choose_body, choose_reply
 from runtime.bodies import JSON
-from runtime.model import load_model
 from runtime.problems import Problem
-from tests.runtime.conftest import random_rows
+from tests.runtime.conftest import load_as_served, random_rows
 from tests.serving import Connection, Reply, RunningServer, running_server
 
 ROWS = random_rows(40, 22, seed=14)
@@ -105,13 +104,13 @@ REPLIES = {
 def test_every_format_answers_the_same_bits(
     connection: Connection, forest_path: Path, kind: str, encode: Any, headers: dict[str, str]
 ) -> None:
-    expected = load_model(forest_path, threads=1).predictor.predict(ROWS)
+    expected = load_as_served(forest_path).predictor.predict(ROWS)
     assert probabilities(post(connection, kind, encode(ROWS), **headers)).tobytes() == expected.tobytes()
 
 
 def test_large_batches_are_answered_turn_by_turn(forest_path: Path) -> None:
     rows = random_rows(30_000, 22, seed=15)
-    expected = load_model(forest_path, threads=1).predictor.predict(rows)
+    expected = load_as_served(forest_path).predictor.predict(rows)
     with running_server(forest_path) as running, running.connection() as connection:
         for kind, encode in (BODIES["rows"], BODIES["raw"], BODIES["arrow"]):
             reply = post(connection, kind, encode(rows))

@@ -19,8 +19,9 @@ def test_verify_prints_what_it_replayed(forest_path: Path, capsys: pytest.Captur
 
 
 def test_verify_says_what_each_engine_finds(
-    forest_path: Path, naive_bayes_path: Path, capsys: pytest.CaptureFixture[str]
+    forest_path: Path, naive_bayes_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("ENGINE", raising=False)
     distance = r"largest difference \d\.\d\de-\d\d, 0 label flips"
     assert tickline.main(["verify", str(forest_path)]) == 0
     replayed, _, exported = capsys.readouterr().out.partition("  at export")

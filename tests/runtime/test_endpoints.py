@@ -11,9 +11,8 @@ import pytest
 
 from features_fast import FEATURE_NAMES, FEATURES
 from runtime.artifact import parse_metadata, read_sealed
-from runtime.model import load_model
 from runtime.onnxruntime_engine import OnnxruntimeEngine
-from tests.runtime.conftest import FIVE_NAMES, THREE_CLASSES, random_rows
+from tests.runtime.conftest import FIVE_NAMES, THREE_CLASSES, load_as_served, random_rows
 from tests.serving import Connection, RunningServer, running_server
 
 ROW = [round(0.25 * index, 2) for index in range(22)]
@@ -45,7 +44,7 @@ def check_prediction(reply: dict[str, Any], labels: tuple[str, ...], version: st
 
 
 def test_predict_equals_the_predictor(connection: Connection, forest_path: Path) -> None:
-    predictor = load_model(forest_path, threads=1).predictor
+    predictor = load_as_served(forest_path).predictor
     for row in random_rows(50, 22, seed=5):
         reply = connection.post("/predict", {"features": row.tolist()})
         assert reply.status == 200
@@ -251,7 +250,7 @@ def test_reload_without_a_token_refuses_what_a_proxy_forwards(server: RunningSer
 
 
 def test_any_certified_model_is_served(three_class_path: Path) -> None:
-    predictor = load_model(three_class_path, threads=1).predictor
+    predictor = load_as_served(three_class_path).predictor
     with running_server(three_class_path) as running, running.connection() as connection:
         for row in random_rows(20, 5, seed=7):
             reply = connection.post("/predict", {"features": dict(zip(FIVE_NAMES, row.tolist(), strict=True))}).json()
