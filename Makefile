@@ -17,7 +17,8 @@ venv: .venv/kernels ## make .venv with the locked development environment
 	@touch $@
 
 # Without a C compiler the kernels are compiled just in time, which costs some seconds at every start.
-.venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/*codec.py runtime/build.py runtime/compiled/*.py)
+.venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/_*.py runtime/codec.py runtime/baseline.py runtime/drift.py \
+		runtime/build.py runtime/compiled/*.py)
 	@if command -v cc >/dev/null; then $(BIN)/python -m features_fast.build && $(BIN)/python -m runtime.build; \
 	else echo "no C compiler (cc): the kernels will be compiled just in time"; fi
 	@touch $@
