@@ -32,8 +32,9 @@ WINDOW = 50
 AT_ONCE = 4096
 """Bars for which the interpreter may be held: some 20 microseconds."""
 
-# One number each: bars seen, place of the next bar, and the recursive averages (sums until their seed is complete).
-COUNT, POSITION, EMA_5, EMA_10, EMA_20, EMA_12, EMA_26, SIGNAL, GAIN, LOSS = range(10)
+# One number each: bars seen, place of the next bar, and the recursive averages (sums until their seed is complete), of
+# 5, 10, 20, 12 and 26 closes, of MACD (the signal line), of rises and of falls.
+COUNT, POSITION, AVERAGES, SIGNAL = 0, 1, 2, 7
 SCALARS = 10
 
 # One value a bar, with a halo. Sums are sums of differences from the close two bars before, squares are sums of
@@ -57,16 +58,25 @@ CLOSE = 16
 ) = range(CLOSE + SERIES, CLOSE + 15 * SERIES, SERIES)
 _BLOCKS = CLOSE + 15 * SERIES
 
-# One value a bar of the block alone; four averages a bar together, as one vector advances them.
-OPEN, HIGH, LOW, SIGNALS = range(_BLOCKS, _BLOCKS + 4 * LANE, LANE)
-QUICK, SLOW = range(_BLOCKS + 4 * LANE, _BLOCKS + 12 * LANE, 4 * LANE)
+# One value a bar of the block alone.
+OPEN, HIGH, LOW = range(_BLOCKS, _BLOCKS + 3 * LANE, LANE)
 
-# Up to four rows, for a block that does not end with a whole tile of them.
+# Up to eight bars that do not fill a tile: the eight averages of each, and their rows.
 COLUMNS = len(FEATURE_NAMES)
-ROWS = _BLOCKS + 12 * LANE
+LAST = _BLOCKS + 3 * LANE
+ROWS = LAST + 8 * 8
 
-SIZE = ROWS + 4 * COLUMNS
+SIZE = ROWS + 8 * COLUMNS
 """Float64 values in a state."""
+
+STAGE = SIZE
+"""Behind the state of a workspace: the rows of a block on their way past the caches."""
+
+WORKSPACE = STAGE + BLOCK * COLUMNS
+"""Float64 values in a workspace."""
+
+CACHED = 1 << 25
+"""Bytes of rows that may stay in a processor's cache; more of them are written past it."""
 
 DONE, NOT_PLAIN = -1, -2
 """What a kernel returns besides the index of an impossible bar."""

@@ -1,20 +1,15 @@
-"""What the kernels need below Python: addresses as pointers, and tiles of rows turned in registers."""
+"""What the kernels need below Python: addresses as pointers, lanes and tiles of rows in memory."""
 
-import operator
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic
 
-# numba's own annotations stop short of these.
+from features_fast._lanes import EIGHT, LANES, VECTOR, WIDTH, mix
+
+# numba's own annotations stop short of this.
 _pointer: Any = types.CPointer
-_tuple: Any = types.UniTuple
-_signature: Any = signature
-_lower: Any = lower_builtin
-_infer: Any = infer_global
-_register: Any = register_model
 
 
 def pointer_to(scalar: Any) -> Any:
@@ -38,64 +33,13 @@ def _address(typing_context: Any, pointer: Any) -> Any:
     return types.int64(pointer), generate
 
 
-address: Any = intrinsic(_address)
-doubles = pointer_to(types.float64)
-singles = pointer_to(types.float32)
-words = pointer_to(types.int64)
+def _onward(typing_context: Any, pointer: Any, index: Any) -> Any:
+    """Return a pointer to a later value."""
 
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
 
-class _Lanes(types.Type):
-    """Four float64 values that one instruction works on: those of four bars, or four averages of one bar."""
-
-
-_new: Any = _Lanes
-LANES = _new("Lanes")
-_VECTOR = ir.VectorType(ir.DoubleType(), 4)
-
-
-@_register(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Any) -> None:
-        initialize: Any = super().__init__
-        initialize(manager, kind, _VECTOR)
-
-
-def _mix(builder: Any, x: Any, y: Any, *lanes: int) -> Any:
-    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
-
-
-def _vector(builder: Any, value: Any) -> Any:
-    """Return a vector as it is and a number in every lane."""
-    if value.type == _VECTOR:
-        return value
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    return _mix(builder, first, first, 0, 0, 0, 0)
-
-
-def _operator(function: Any, instruction: str) -> None:
-    """Let the kernels write an operator between lanes, or lanes and a number."""
-
-    class Template(AbstractTemplate):
-        def generic(self, args: Any, kws: Any) -> Any:
-            if len(args) == 2 and LANES in args and all(kind in (LANES, types.float64) for kind in args):
-                return _signature(LANES, *args)
-            return None
-
-    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return getattr(builder, instruction)(_vector(builder, args[0]), _vector(builder, args[1]))
-
-    _infer(function)(Template)
-    for left, right in ((_Lanes, _Lanes), (_Lanes, types.Float), (types.Float, _Lanes)):
-        _lower(function, left, right)(lower)
-
-
-for _function, _instruction in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _operator(_function, _instruction)
+    return pointer(pointer, types.int64), generate
 
 
 def _place(builder: Any, pointer: Any, index: Any, kind: Any) -> Any:
@@ -103,109 +47,138 @@ def _place(builder: Any, pointer: Any, index: Any, kind: Any) -> Any:
 
 
 def _load(typing_context: Any, pointer: Any, index: Any) -> Any:
-    """Return four neighbouring values."""
+    """Return eight neighbouring values."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(builder, arguments[0], arguments[1], _VECTOR), align=8)
+        return builder.load(_place(builder, arguments[0], arguments[1], VECTOR), align=8)
 
     return LANES(pointer, types.int64), generate
 
 
 def _store(typing_context: Any, pointer: Any, index: Any, lanes: Any) -> Any:
-    """Store four neighbouring values."""
+    """Store eight neighbouring values."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _place(builder, arguments[0], arguments[1], _VECTOR), align=8)
+        builder.store(arguments[2], _place(builder, arguments[0], arguments[1], VECTOR), align=8)
         return context.get_dummy_value()
 
     return types.void(pointer, types.int64, LANES), generate
 
 
-def _lanes(typing_context: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Return four values as lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.Constant(_VECTOR, ir.Undefined)
-        for lane, value in enumerate(arguments):
-            vector = builder.insert_element(vector, value, ir.IntType(32)(lane))
-        return vector
-
-    return LANES(*(types.float64,) * 4), generate
+_EVEN = (0, 1, 4, 5, 8, 9, 12, 13)
+_ODD = (2, 3, 6, 7, 10, 11, 14, 15)
 
 
-def _lane(typing_context: Any, lanes: Any, index: Any) -> Any:
-    """Return one of four values."""
+def _turned(builder: Any, values: Any) -> list[Any]:
+    """Turn eight rows of float64 into eight columns, by moves within and of 128 bits."""
+    turned: list[Any] = [None] * WIDTH
+    for half in range(2):
+        mask = [lane for i in range(half, WIDTH, 2) for lane in (i, WIDTH + i)]
+        a, b, c, d = (mix(builder, *values[i : i + 2], *mask) for i in range(0, WIDTH, 2))
+        for quarter, moved in enumerate((_EVEN, _ODD)):
+            first, second = mix(builder, a, b, *moved), mix(builder, c, d, *moved)
+            turned[half + 2 * quarter] = mix(builder, first, second, *_EVEN)
+            turned[half + 2 * quarter + 4] = mix(builder, first, second, *_ODD)
+    return turned
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.extract_element(arguments[0], arguments[1])
 
-    return types.float64(LANES, types.int64), generate
-
-
-def _root(typing_context: Any, lanes: Any) -> Any:
-    """Return square roots."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.call(
-            builder.module.declare_intrinsic("llvm.sqrt.v4f64", (), ir.FunctionType(_VECTOR, [_VECTOR])), arguments
+def _turned_singles(builder: Any, values: Any) -> list[Any]:
+    """Turn eight rows of float32 into eight columns, by moves within 128 bits and one of 128 bits."""
+    pairs = []
+    for a, b in zip(values[::2], values[1::2], strict=True):
+        pairs.append((mix(builder, a, b, 0, 8, 1, 9, 4, 12, 5, 13), mix(builder, a, b, 2, 10, 3, 11, 6, 14, 7, 15)))
+    fours = []
+    for a, b in zip(pairs[::2], pairs[1::2], strict=True):
+        fours.append(
+            [
+                mix(builder, a[half], b[half], *mask)
+                for half in range(2)
+                for mask in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
+            ]
         )
-
-    return LANES(LANES), generate
-
-
-def _unless_zero(typing_context: Any, test: Any, value: Any, otherwise: Any) -> Any:
-    """Return ``value`` where ``test`` is not 0, elsewhere ``otherwise``."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        test, value, otherwise = arguments
-        zero = builder.fcmp_ordered("==", test, ir.Constant(_VECTOR, [0.0] * 4))
-        return builder.select(zero, _vector(builder, otherwise), value)
-
-    return LANES(LANES, LANES, types.float64), generate
+    return [
+        mix(builder, a, b, *mask)
+        for mask in ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
+        for a, b in zip(*fours, strict=True)
+    ]
 
 
-def _turned(builder: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    low, low_2 = _mix(builder, a, b, 0, 4, 1, 5), _mix(builder, a, b, 2, 6, 3, 7)
-    high, high_2 = _mix(builder, c, d, 0, 4, 1, 5), _mix(builder, c, d, 2, 6, 3, 7)
-    return (
-        _mix(builder, low, high, 0, 1, 4, 5),
-        _mix(builder, low, high, 2, 3, 6, 7),
-        _mix(builder, low_2, high_2, 0, 1, 4, 5),
-        _mix(builder, low_2, high_2, 2, 3, 6, 7),
-    )
-
-
-def _turn(typing_context: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Return the columns of four rows, or the rows of four columns."""
+def _turn(typing_context: Any, rows: Any) -> Any:
+    """Return the columns of eight rows, or the rows of eight columns."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_tuple(builder, signature.return_type, _turned(builder, *arguments))
+        values = [builder.extract_value(arguments[0], i) for i in range(WIDTH)]
+        return context.make_tuple(builder, signature.return_type, _turned(builder, values))
 
-    return _tuple(LANES, 4)(*(LANES,) * 4), generate
+    return EIGHT(EIGHT), generate
 
 
-def _store_tile(typing_context: Any, target: Any, start: Any, columns: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Store ``a, b, c, d`` as four neighbouring columns of four rows."""
+def _store_tile(typing_context: Any, target: Any, start: Any, columns: Any, tile: Any) -> Any:
+    """Store eight columns of eight rows."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, start, columns, *values = arguments
+        target, start, columns, tile = arguments
+        values = [builder.extract_value(tile, i) for i in range(WIDTH)]
         scalar = context.get_value_type(signature.args[0].dtype)
-        stored = ir.VectorType(scalar, 4)
-        if scalar != ir.DoubleType():
-            values = [builder.fptrunc(value, stored) for value in values]
-        for i, row in enumerate(_turned(builder, *values)):
+        stored = ir.VectorType(scalar, WIDTH)
+        if scalar == ir.DoubleType():
+            rows, align = _turned(builder, values), 8
+        else:
+            rows, align = _turned_singles(builder, [builder.fptrunc(value, stored) for value in values]), 4
+        for i, row in enumerate(rows):
             index = builder.add(start, builder.mul(columns, columns.type(i)))
-            builder.store(row, _place(builder, target, index, stored), align=8 if scalar == ir.DoubleType() else 4)
+            builder.store(row, _place(builder, target, index, stored), align=align)
         return context.get_dummy_value()
 
-    return types.void(target, types.int64, types.int64, *(LANES,) * 4), generate
+    return types.void(target, types.int64, types.int64, EIGHT), generate
 
 
+def _store_line(typing_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    """Copy 64 bytes to where a cache line begins, past the caches: what was there is not read before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, to, source, start = arguments
+        value = builder.load(_place(builder, source, start, VECTOR), align=4)
+        stored = builder.store(value, _place(builder, target, to, VECTOR), align=64)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64), generate
+
+
+def _fence(typing_context: Any) -> Any:
+    """Finish what was stored past the caches before anything that follows."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def _prefetch(typing_context: Any, pointer: Any, index: Any) -> Any:
+    """Ask for a value that will be read; one that does not exist does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = ir.FunctionType(ir.VoidType(), [byte, *(integer,) * 3])
+        place = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
+        read, keep, data = integer(0), integer(3), integer(1)
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", (byte,), function), [place, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64), generate
+
+
+address: Any = intrinsic(_address)
+doubles = pointer_to(types.float64)
+singles = pointer_to(types.float32)
+words = pointer_to(types.int64)
+onward: Any = intrinsic(_onward)
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
-lanes: Any = intrinsic(_lanes)
-lane: Any = intrinsic(_lane)
-root: Any = intrinsic(_root)
-unless_zero: Any = intrinsic(_unless_zero)
 turn: Any = intrinsic(_turn)
 store_tile: Any = intrinsic(_store_tile)
+store_line: Any = intrinsic(_store_line)
+fence: Any = intrinsic(_fence)
+prefetch: Any = intrinsic(_prefetch)

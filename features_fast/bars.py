@@ -34,14 +34,14 @@ def plain(*fields: ArrayLike) -> tuple[Array, ...]:
             # `require` replaces what the kernels do not read: other byte orders, strides, subclasses.
             array = np.require(field, _FLOAT64, ("C", "A", "E"))
         except (TypeError, ValueError) as error:
-            raise BarError(f"{name}: expected numbers, not {type(field).__name__} ({error})") from error
+            raise BarError(f"expected numbers, not {type(field).__name__} ({error})", field=name) from error
         if array.ndim != 1:
-            raise BarError(f"{name}: expected one dimension, not shape {array.shape}")
+            raise BarError(f"expected one dimension, not shape {array.shape}", field=name)
         arrays.append(array if array.dtype is _FLOAT64 else array.view(_FLOAT64))
     length = len(arrays[3])
     for name, array in zip(FIELDS, arrays, strict=True):
         if len(array) != length:
-            raise BarError(f"{name}: expected {length} values like close, not {len(array)}")
+            raise BarError(f"expected {length} values like close, not {len(array)}", field=name)
     return tuple(arrays)
 
 
@@ -71,21 +71,26 @@ def rows_for(out: Rows | None, shape: tuple[int, ...], dtype: DTypeLike) -> Rows
     return out.view(_FLOAT64 if out.dtype == _FLOAT64 else _FLOAT32)
 
 
-def bar_error(where: str, bar: tuple[float, ...]) -> BarError:
+def bar_error(bar: tuple[float, ...], index: int, ticker: int | None = None) -> BarError:
     """Return the error for an impossible bar, which names its place and its first wrong field."""
+    field, fault = _fault(bar)
+    return BarError(fault, index=index, field=field, ticker=ticker)
+
+
+def _fault(bar: tuple[float, ...]) -> tuple[str, str]:
     for name, value in zip(FIELDS, bar, strict=True):
         if name == "volume":
             if not 0.0 <= value < math.inf:
-                return BarError(f"{where}: volume must be a finite number, zero or more, not {value!r}")
+                return name, f"must be a finite number, zero or more, not {value!r}"
             if value > at.VOLUME_MAX:
-                return BarError(f"{where}: volume must be {at.VOLUME_MAX:g} at most, not {value!r}")
+                return name, f"must be {at.VOLUME_MAX:g} at most, not {value!r}"
         elif not 0.0 < value < math.inf:
-            return BarError(f"{where}: {name} must be a positive finite number, not {value!r}")
+            return name, f"must be a positive finite number, not {value!r}"
         elif not at.PRICE_MIN <= value <= at.PRICE_MAX:
-            return BarError(f"{where}: {name} must lie between {at.PRICE_MIN:g} and {at.PRICE_MAX:g}, not {value!r}")
-    return BarError(f"{where}: high must not be below low {bar[2]!r}, not {bar[1]!r}")
+            return name, f"must lie between {at.PRICE_MIN:g} and {at.PRICE_MAX:g}, not {value!r}"
+    return "high", f"must not be below low {bar[2]!r}, not {bar[1]!r}"
 
 
-def impossible(index: int, arrays: tuple[Array, ...], where: str) -> BarError:
-    """Return the error for the bar at an index of five arrays."""
-    return bar_error(where, tuple(float(array[index]) for array in arrays))
+def bar_of(arrays: tuple[Array, ...], index: int) -> tuple[float, ...]:
+    """Return the bar at an index of five arrays."""
+    return tuple(float(array[index]) for array in arrays)

@@ -5,8 +5,8 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from features_fast.library import FOLDER, SOURCE_SYMBOL, fingerprint, library_pa
 TARGETS = {"x86_64": ("x86-64-v3", "x86-64"), "aarch64": ("aarch64",)}
 """What is built on each machine: on x86-64 a generic library too, for processors without AVX2."""
 
-_CPU = {"x86-64-v3": "x86-64-v3", "x86-64": "x86-64", "aarch64": "generic"}
+FEATURE_TARGETS = TARGETS | {"x86_64": ("x86-64-v4", "x86-64-v3", "x86-64")}
+"""What is built of the feature kernels: they gain from AVX-512."""
+
+_CPU = {"x86-64-v4": "x86-64-v4", "x86-64-v3": "x86-64-v3", "x86-64": "x86-64", "aarch64": "generic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Source:
         SHA-256 of all that determines the machine code.
     kernels : callable
         Imports the kernels; returns name -> (function, signature), and numba's flags.
+    targets : dict
+        Machine -> the targets that are built on it.
     """
 
     module: str
@@ -48,6 +53,7 @@ class Source:
     symbol: str
     fingerprint: Callable[[], str]
     kernels: Callable[[], tuple[dict[str, tuple[Any, Any]], dict[str, Any]]]
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: TARGETS)
 
 
 def _feature_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
@@ -57,7 +63,14 @@ def _feature_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
 
 
 FEATURES = Source(
-    "features_fast.build", FOLDER, library_path, "features_fast_", SOURCE_SYMBOL, fingerprint, _feature_kernels
+    module="features_fast.build",
+    folder=FOLDER,
+    path=library_path,
+    prefix="features_fast_",
+    symbol=SOURCE_SYMBOL,
+    fingerprint=fingerprint,
+    kernels=_feature_kernels,
+    targets=FEATURE_TARGETS,
 )
 
 
@@ -129,7 +142,7 @@ def main(arguments: list[str], source: Source = FEATURES) -> int:
         return 0
     folder = Path(arguments[0]) if arguments else source.folder
     try:
-        for target in TARGETS.get(platform.machine(), ()):
+        for target in source.targets.get(platform.machine(), ()):
             print(build(target, folder, source))
     except TicklineError as error:
         print(error, file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features_fast import _layout as at
 from features_fast.errors import TicklineError
@@ -18,6 +19,7 @@ from features_fast.specification import specification_hash
 
 FOLDER = Path(__file__).parent
 SOURCE_SYMBOL = "features_fast_source"
+CPUINFO = Path("/proc/cpuinfo")
 
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
@@ -29,6 +31,9 @@ _BUILTINS = ("last_at_once", "update")
 _NAMES = (*_ARGUMENTS, *_BUILTINS)
 
 _X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
+_X86_64_V4 = _X86_64_V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_STEADY_CLOCK = "avx512_vbmi2"
+"""Processors without it slow down, with all that runs on them, for milliseconds after a few wide instructions."""
 
 Kernel = Callable[..., int]
 Binder = Callable[[tuple[object, ...]], Callable[..., object]]
@@ -64,29 +69,38 @@ class Library:
 
 
 def library_path(target: str, folder: Path = FOLDER) -> Path:
-    """Return where the library for a target (``x86-64-v3``, ``x86-64``, ``aarch64``) stands."""
+    """Return where the library for a target (``x86-64-v4``, ``x86-64-v3``, ``x86-64``, ``aarch64``) stands."""
     return folder / f"_kernels-{target}.so"
 
 
 def fingerprint() -> str:
     """Return the SHA-256 of all that determines the machine code but the compiler: a library with another is stale."""
     digest = hashlib.sha256(specification_hash().encode())
-    for name in ("_layout.py", "_vectors.py", "_kernels.py"):
-        digest.update((FOLDER / name).read_bytes())
+    for path in sorted(FOLDER.glob("_[a-z]*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def targets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Return the targets that this machine can run, best first."""
+def targets(cpuinfo: Path = CPUINFO) -> list[str]:
+    """Return the targets of every library of kernels that this machine can run, best first."""
     machine = platform.machine()
     if machine != "x86_64":
         return [machine]
+    return ["x86-64-v3", "x86-64"] if _X86_64_V3.issubset(_flags(cpuinfo)) else ["x86-64"]
+
+
+def feature_targets(cpuinfo: Path = CPUINFO) -> list[str]:
+    """Return the targets of the feature kernels that this machine can run, best first: AVX-512 is worth it for them."""
+    wide = platform.machine() == "x86_64" and _flags(cpuinfo) >= _X86_64_V4 | {_STEADY_CLOCK}
+    return [*(["x86-64-v4"] if wide else []), *targets(cpuinfo)]
+
+
+def _flags(cpuinfo: Path) -> set[str]:
     try:
         with cpuinfo.open() as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "").split()
+            return set(next((line for line in lines if line.startswith("flags")), "").split())
     except OSError:
-        flags = []
-    return ["x86-64-v3", "x86-64"] if _X86_64_V3.issubset(flags) else ["x86-64"]
+        return set()
 
 
 def open_library(path: Path, symbol: str, source: str, builder: str) -> ctypes.CDLL:
@@ -181,12 +195,13 @@ def _bind(backend: str, addresses: dict[str, int]) -> Library:
     return Library(
         backend,
         **kernels,
-        last_at_once=last_at_once((np.zeros(at.SIZE), np.ndarray, np.dtype(np.float64))),
+        last_at_once=last_at_once((new_state(), np.ndarray, np.dtype(np.float64))),
         update=binder("update", addresses["update"]),
     )
 
 
 def binder(name: str, address: int) -> Binder:
+    """Return the function that binds the built-in function at an address to a tuple of its own."""
     """Return the function that binds the built-in function at an address to a tuple of its own."""
     method = _Method(name.encode(), address, _FASTCALL, None)
     _kept.append(method)  # built-in functions point to it
@@ -196,7 +211,7 @@ def binder(name: str, address: int) -> Binder:
 def _find(folder: Path = FOLDER) -> tuple[Library | None, str]:
     """Return the best library that fits, or why there is none."""
     reasons = []
-    for target in targets():
+    for target in feature_targets():
         path = library_path(target, folder)
         if not path.exists():
             reasons.append(f"no {path.name}")
@@ -228,6 +243,13 @@ def compilations() -> int:
     return _compilations
 
 
+def new_state(size: int = at.SIZE) -> NDArray[np.float64]:
+    """Return a state before the first bar; it begins with a cache line, so that lanes seldom lie across two."""
+    room = np.zeros(size + 8)
+    first = -room.ctypes.data % 64 // 8
+    return room[first : first + size]
+
+
 class Workspace(threading.local):
     """A state for computations that start from nothing, one a thread.
 
@@ -235,7 +257,7 @@ class Workspace(threading.local):
     """
 
     def __init__(self) -> None:
-        self.state = np.zeros(at.SIZE)
+        self.state = new_state(at.WORKSPACE)
         self.address = self.state.ctypes.data
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from features_fast import _layout as at
-from features_fast.bars import Array, Rows, impossible, plain, rows_for
+from features_fast.bars import Array, Rows, bar_error, bar_of, plain, rows_for
 from features_fast.errors import TicklineError
 from features_fast.library import FLOAT64, library, workspace
 
@@ -100,4 +100,4 @@ def _offsets(offsets: ArrayLike, length: int) -> NDArray[np.int64]:
 
 def _impossible(row: int, fields: tuple[Array, ...], starts: NDArray[np.int64]) -> Exception:
     ticker = int(np.searchsorted(starts, row, side="right")) - 1
-    return impossible(row, fields, f"ticker {ticker}, bar {row - int(starts[ticker])}")
+    return bar_error(bar_of(fields, row), row - int(starts[ticker]), ticker)

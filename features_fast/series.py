@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from features_fast import _layout as at
-from features_fast.bars import Rows, impossible, plain, rows_for
+from features_fast.bars import Rows, bar_error, bar_of, plain, rows_for
 from features_fast.errors import BarError
 from features_fast.library import FLOAT64, library, workspace
 
@@ -64,7 +64,7 @@ def compute(
         workspace.address, *map(id, fields), id(out), FLOAT64, length, ctypes.addressof(offsets), 0, 1, 0
     )
     if bad != at.DONE:
-        raise impossible(bad, fields, f"bar {bad}")
+        raise bar_error(bar_of(fields, bad), bad)
     return out
 
 
@@ -111,8 +111,8 @@ def compute_last(
     fields = plain(open, high, low, close, volume)
     length = len(fields[3])
     if not length:
-        raise BarError("close: expected one bar at least, not none")
+        raise BarError("expected one bar at least, not none", field="close")
     bad = library().last(workspace.address, *map(id, fields), id(out), FLOAT64, length)
     if bad != at.DONE:
-        raise impossible(bad, fields, f"bar {bad}")
+        raise bar_error(bar_of(fields, bad), bad)
     return out

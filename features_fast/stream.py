@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from features_fast import _layout as at
-from features_fast.bars import FIELDS, Rows, bar_error, impossible, plain, rows_for
+from features_fast.bars import FIELDS, Rows, bar_error, bar_of, plain, rows_for
 from features_fast.errors import BarError, TicklineError
-from features_fast.library import FLOAT64, library
+from features_fast.library import FLOAT64, library, new_state
 from features_fast.specification import specification_hash
 
 _MARK = b"TICKLINE" + bytes.fromhex(specification_hash())
@@ -45,7 +45,7 @@ class Stream:
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self._row: Any = rows_for(None, (at.COLUMNS,), dtype)
-        self._take(np.zeros(at.SIZE))
+        self._take(new_state())
         self._state[at.POSITION] = at.HALO
 
     def _take(self, state: np.ndarray[Any, np.dtype[np.float64]]) -> None:
@@ -89,7 +89,7 @@ class Stream:
             values = self._floats(bar)
             result = self._update(*values)
             if result is not self._row and result is not self._state:
-                raise bar_error(f"bar {self.bars}", values)
+                raise bar_error(values, self.bars)
         if result is self._state:
             return None
         row: Rows = self._row.copy()
@@ -106,7 +106,7 @@ class Stream:
         return values
 
     def _no_bar(self, bar: object) -> BarError:
-        return BarError(f"bar {self.bars}: expected open, high, low, close and volume, not {bar!r}")
+        return BarError(f"expected open, high, low, close and volume, not {bar!r}", index=self.bars)
 
     def extend(self, open: ArrayLike, high: ArrayLike, low: ArrayLike, close: ArrayLike, volume: ArrayLike) -> Rows:
         """Take many bars at once, a history for instance, and compute their features.
@@ -130,12 +130,13 @@ class Stream:
         length = len(fields[3])
         out = rows_for(None, (length, at.COLUMNS), self._row.dtype)
         offsets = (ctypes.c_int64 * 2)(0, length)
-        state = self._state.copy()
+        state = new_state()
+        state[:] = self._state
         bad = library().rows(
             state.ctypes.data, *map(id, fields), id(out), FLOAT64, length, ctypes.addressof(offsets), 0, 1, 1
         )
         if bad != at.DONE:
-            raise impossible(bad, fields, f"bar {self.bars + bad}")
+            raise bar_error(bar_of(fields, bad), self.bars + bad)
         self._take(state)
         return out
 
@@ -169,7 +170,7 @@ class Stream:
         if hashlib.sha256(saved).digest() != digest:
             raise TicklineError(f"snapshot: expected {8 * _SAVED} intact bytes of state, not these {len(saved)}")
         values = np.frombuffer(saved)
-        state = np.zeros(at.SIZE)
+        state = new_state()
         state[: at.SCALARS] = values[: at.SCALARS]
         state[_CLOSES] = values[at.SCALARS : -at.CARRIED]
         state[_VOLUMES] = values[-at.CARRIED :]

@@ -1,6 +1,5 @@
 """From a request's JSON to series of bars, with errors that name the bar and its field."""
 
-import re
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ _LISTED = {
     len(names): {name: f"[{index}]" for index, name in enumerate(names)} for names in (FIELDS, ("date", *FIELDS))
 }
 _ROWS = ("an object", *(f"a list of {width} values" for width in _LISTED))
-_FAULT = re.compile(r"bar (?P<index>\d+): (?P<field>\w+) (?P<fault>must .*)")
 
 
 # What JSON Schema can say beyond the types; the decoders leave it to those who check values and name the bar.
@@ -158,10 +156,9 @@ class Series:
         first : int
             What it counts the first bar here as.
         """
-        fault = _FAULT.fullmatch(str(error))
-        assert fault is not None, error
-        field = self.place(int(fault["index"]) - first, fault["field"])
-        return Problem(422, fault["fault"], field=field)
+        assert error.index is not None, error
+        assert error.field is not None, error
+        return Problem(422, error.fault, field=self.place(error.index - first, error.field))
 
 
 def decode_body(body: bytes) -> Series | dict[str, msgspec.Raw]:

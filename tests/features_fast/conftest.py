@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the libraries that this machine can run are built ahead of time."""
     folder = tmp_path_factory.mktemp("built")
     with ThreadPoolExecutor() as pool:
-        for path in pool.map(lambda target: build(target, folder), library.targets()):
+        for path in pool.map(lambda target: build(target, folder), library.feature_targets()):
             assert path.parent == folder
     return folder
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def built(folder: Path) -> dict[str, library.Library]:
     """Kernels built ahead of time, by target."""
-    return {target: library.load(library.library_path(target, folder)) for target in library.targets()}
+    return {target: library.load(library.library_path(target, folder)) for target in library.feature_targets()}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Where kernels come from: what is loaded, what is refused and why, and that nothing compiles behind the scenes."""
 
 import builtins
+import itertools
 import platform
 import shutil
 import subprocess
@@ -14,11 +15,22 @@ import pytest
 from numba.core import event
 
 from features_fast import Stream, TicklineError, backend, compilations, compute, compute_last, compute_panel, library
-from features_fast.library import FOLDER, Library, compile_kernels, fingerprint, library_path, load, targets
+from features_fast import _layout as at
+from features_fast.library import (
+    FOLDER,
+    Library,
+    compile_kernels,
+    feature_targets,
+    fingerprint,
+    library_path,
+    load,
+    targets,
+)
 from tests.features_fast import naive
 
 Use = Callable[[Library], None]
 V3_FLAGS = "flags\t\t: fpu avx avx2 bmi1 bmi2 f16c fma abm movbe xsave\n"
+V4_FLAGS = V3_FLAGS.replace("\n", " avx512f avx512bw avx512cd avx512dq avx512vl avx512_vbmi2\n")
 
 
 def everything(bars: naive.Bars) -> list[np.ndarray[Any, Any]]:
@@ -60,6 +72,29 @@ def test_backends_agree_on_a_long_series(compiled: Library, built: dict[str, Lib
         assert compute(*bars, dtype=np.float64).tobytes() == expected
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_rows_that_go_past_the_caches_are_the_same(
+    dtype: type[np.floating], offset: int, compiled: Library, built: dict[str, Library], use: Use
+) -> None:
+    count = at.CACHED // (at.COLUMNS * np.dtype(dtype).itemsize) + 3
+    bars = naive.bars_around(naive.walk(count))
+    offsets = [0, 7, 60, 60, 400, count - 131, count]
+    room = np.zeros(count * at.COLUMNS + offset + 1, dtype)
+    rows = room[offset:-1].reshape(count, at.COLUMNS)
+    # A stream keeps its rows in the caches.
+    expected = np.concatenate(
+        [Stream(dtype).extend(*(field[i:j] for field in bars)) for i, j in itertools.pairwise(offsets)]
+    )
+    for kernels in (compiled, *built.values()):
+        use(kernels)
+        rows[:] = 0.0
+        compute_panel(*bars, offsets, out=rows, threads=2)
+        assert rows.tobytes() == expected.tobytes(), kernels.backend
+        assert (room[:offset] == 0.0).all()
+        assert room[-1] == 0.0
+
+
 def test_the_backend_is_named(compiled: Library, built: dict[str, Library], use: Use) -> None:
     use(compiled)
     assert backend() == "just in time: asked for by a test"
@@ -89,7 +124,7 @@ def test_the_first_use_compiles_where_nothing_was_built(
 ) -> None:
     found, reason = library._find(tmp_path)
     assert found is None
-    assert reason == "; ".join(f"no _kernels-{target}.so" for target in targets())
+    assert reason == "; ".join(f"no _kernels-{target}.so" for target in feature_targets())
     asked = []
 
     def compile_once(reason: str) -> Library:
@@ -108,11 +143,11 @@ def test_the_first_use_compiles_where_nothing_was_built(
 def test_the_best_library_that_fits_is_taken(folder: Path) -> None:
     found, _ = library._find(folder)
     assert found is not None
-    assert found.backend == f"ahead of time, {targets()[0]}"
+    assert found.backend == f"ahead of time, {feature_targets()[0]}"
 
 
 def test_a_library_that_does_not_load_is_passed_over(folder: Path, tmp_path: Path) -> None:
-    best, *others = targets()
+    best, *others = feature_targets()
     for target in others:
         shutil.copy(library_path(target, folder), tmp_path)
     library_path(best, tmp_path).write_bytes(b"not a library")
@@ -124,8 +159,8 @@ def test_a_library_that_does_not_load_is_passed_over(folder: Path, tmp_path: Pat
 
 
 def test_a_library_of_other_source_is_refused(folder: Path, tmp_path: Path) -> None:
-    path = library_path(targets()[0], tmp_path)
-    whole = library_path(targets()[0], folder).read_bytes()
+    path = library_path(feature_targets()[0], tmp_path)
+    whole = library_path(feature_targets()[0], folder).read_bytes()
     assert whole.count(fingerprint().encode()) == 1
     path.write_bytes(whole.replace(fingerprint().encode(), b"0" * 64))
     with pytest.raises(TicklineError, match=r"built from other source; build it again with python -m features_fast"):
@@ -157,9 +192,12 @@ def test_without_numba_and_library_the_error_says_both(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("machine", "flags", "expected"),
     [
+        ("x86_64", V4_FLAGS, ["x86-64-v4", "x86-64-v3", "x86-64"]),
+        ("x86_64", V4_FLAGS.replace(" avx512vl", ""), ["x86-64-v3", "x86-64"]),
+        ("x86_64", V4_FLAGS.replace(" avx512_vbmi2", ""), ["x86-64-v3", "x86-64"]),
+        ("x86_64", V4_FLAGS.replace(" fma", ""), ["x86-64"]),
         ("x86_64", V3_FLAGS, ["x86-64-v3", "x86-64"]),
         ("x86_64", V3_FLAGS.replace(" avx2", ""), ["x86-64"]),
-        ("x86_64", V3_FLAGS.replace(" fma", ""), ["x86-64"]),
         ("x86_64", None, ["x86-64"]),
         ("aarch64", None, ["aarch64"]),
     ],
@@ -171,11 +209,12 @@ def test_a_processor_gets_no_instructions_that_it_lacks(
     cpuinfo = tmp_path / "cpuinfo"
     if flags is not None:
         cpuinfo.write_text("processor\t: 0\n" + flags)
-    assert targets(cpuinfo) == expected
+    assert feature_targets(cpuinfo) == expected
+    assert targets(cpuinfo) == [target for target in expected if target != "x86-64-v4"]
 
 
 def test_a_process_with_a_built_library_holds_no_numba(folder: Path) -> None:
-    path = library_path(targets()[0], folder)
+    path = library_path(feature_targets()[0], folder)
     code = (
         "import sys, pathlib, numpy as np\n"
         "import features_fast\n"

@@ -51,8 +51,11 @@ def test_a_panel_without_tickers_has_no_rows() -> None:
 def test_the_first_impossible_bar_is_named_with_its_ticker(threads: int) -> None:
     open, high, low, close, volume = (field.copy() for field in BARS)
     high[OFFSETS[7] + 400] = high[OFFSETS[9]] = np.nan
-    with pytest.raises(BarError, match=r"^ticker 7, bar 400: high must be a positive finite number, not nan$"):
+    with pytest.raises(
+        BarError, match=r"^ticker 7, bar 400: high must be a positive finite number, not nan$"
+    ) as caught:
         compute_panel(open, high, low, close, volume, OFFSETS, threads=threads)
+    assert (caught.value.ticker, caught.value.index, caught.value.field) == (7, 400, "high")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One series: prefixes, the newest row, arrays of every kind, and what is refused."""
 
+import copy
 import re
 import sys
 from collections.abc import Callable
@@ -173,8 +174,11 @@ def test_narrower_types_are_widened() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("index", [0, 17, 127, 128, 399])
 def test_an_impossible_bar_is_named(function: Callable[..., Any], field: str, index: int) -> None:
-    with pytest.raises(BarError, match=f"^bar {index}: {field} must be .*, not nan$"):
+    with pytest.raises(BarError, match=f"^bar {index}: {field} must be .*, not nan$") as caught:
         function(*replaced(field, index, float("nan")))
+    assert (caught.value.index, caught.value.field, caught.value.ticker) == (index, field, None)
+    again = copy.copy(caught.value)
+    assert str(again) == str(caught.value) == f"bar {index}: {field} {again.fault}"
 
 
 @pytest.mark.parametrize(
@@ -218,8 +222,9 @@ def test_the_limits_themselves_are_accepted() -> None:
 @pytest.mark.parametrize("function", [compute, compute_last])
 def test_fields_that_do_not_match_are_named(function: Callable[..., Any]) -> None:
     open, high, low, close, volume = BARS
-    with pytest.raises(BarError, match=r"^high: expected 400 values like close, not 399$"):
+    with pytest.raises(BarError, match=r"^high: expected 400 values like close, not 399$") as caught:
         function(open, high[1:], low, close, volume)
+    assert (caught.value.index, caught.value.field) == (None, "high")
     with pytest.raises(BarError, match=r"^volume: expected one dimension, not shape \(20, 20\)$"):
         function(open, high, low, close, volume.reshape(20, 20))
     with pytest.raises(BarError, match=r"^close: expected one dimension, not shape \(\)$"):

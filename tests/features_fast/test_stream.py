@@ -101,8 +101,9 @@ def test_what_is_not_a_bar_is_refused(wrong: Any) -> None:
     stream = Stream()
     with pytest.raises(
         BarError, match=re.escape("bar 0: expected open, high, low, close and volume, not " + repr(wrong))
-    ):
+    ) as caught:
         stream.update(wrong)
+    assert (caught.value.index, caught.value.field) == (0, None)
     assert stream.bars == 0
 
 

@@ -1,0 +1,73 @@
+"""The recursive averages, which depend on all earlier bars: eight lanes, advanced bar by bar."""
+
+from typing import Any
+
+from features_fast import _layout as at
+from features_fast._lanes import LANES, PAIRS, lane, lanes, pairs, rise, where_below
+from features_fast._part import DOUBLE, DOUBLES, INT, VOID, Floats, part
+from features_fast._vectors import load, store
+
+_STEADY = 34
+"""From this bar on every average has its seed."""
+
+_SIGNAL_FIRST, _SIGNAL_BARS = 25, 9
+"""The signal line is seeded with the mean of this many values of MACD from this bar on."""
+
+
+@part(LANES(LANES, LANES), inline=True)
+def advance(averages: Any, x: Any) -> Any:
+    """Advance the averages of 5, 10, 20, 12 and 26 closes, and of rises and falls; the sixth is the signal line's."""
+    weights = lanes((2.0 / 6.0, 2.0 / 11.0, 2.0 / 21.0, 2.0 / 13.0, 2.0 / 27.0, 0.0, 1.0 / 14.0, 1.0 / 14.0))
+    return averages + weights * (x - averages)
+
+
+@part(LANES(LANES, LANES, INT))
+def _seed(averages: Any, x: Any, t: int) -> Any:
+    """Advance averages of which some, at bar ``t``, are still sums: their mean over the first n bars is the seed."""
+    bar = float(t)
+    first = lanes((0.0, 0.0, 0.0, 14.0, 0.0, 0.0, 1.0, 1.0))
+    last = lanes((4.0, 9.0, 19.0, 25.0, 25.0, 0.0, 14.0, 14.0))
+    total = averages + x
+    mean = total / lanes((5.0, 10.0, 20.0, 12.0, 26.0, 1.0, 14.0, 14.0))
+    summed = where_below(bar, first, 0.0, where_below(bar, last, total, mean))
+    return where_below(bar, last + 1.0, summed, advance(averages, x))
+
+
+@part(DOUBLE(DOUBLE, DOUBLE), inline=True)
+def smooth(signal: float, macd: float) -> float:
+    """Advance the signal line by one bar."""
+    return signal + (2.0 / 10.0) * (macd - signal)
+
+
+@part(LANES(DOUBLES, INT), inline=True)
+def _inputs(s: Floats, j: int) -> Any:
+    c = s[at.CLOSE + j]
+    change = c - s[at.CLOSE + j - 1]
+    up = (change if change > 0.0 else 0.0) + at.STILL
+    down = (-change if change < 0.0 else 0.0) + at.STILL
+    return lanes((c, c, c, c, c, c, up, down))
+
+
+@part(VOID(DOUBLES, *(INT,) * 4))
+def recur(s: Floats, p: int, first: int, k: int, t: int) -> None:
+    """Advance the averages by bars ``first`` to ``k`` of the block, which begins with bar ``t``."""
+    averages, signal = load(s, at.AVERAGES), s[at.SIGNAL]
+    seeded = min(max(_STEADY - t, first), k)
+    for i in range(first, seeded):
+        averages = _seed(averages, _inputs(s, p + i), t + i)
+        if t + i >= _SIGNAL_FIRST:
+            signal += lane(averages, 3) - lane(averages, 4)
+            if t + i == _SIGNAL_FIRST + _SIGNAL_BARS - 1:
+                signal = signal / _SIGNAL_BARS
+    for i in range(seeded, k):
+        averages = advance(averages, _inputs(s, p + i))
+        signal = smooth(signal, lane(averages, 3) - lane(averages, 4))
+    store(s, at.AVERAGES, averages)
+    s[at.SIGNAL] = signal
+
+
+@part(PAIRS(DOUBLES, INT), inline=True)
+def moves(s: Floats, j: int) -> Any:
+    """Return rise and fall of eight bars from place ``j`` on, in pairs, those of even and those of odd bars."""
+    change = load(s, at.CLOSE + j) - load(s, at.CLOSE + j - 1)
+    return pairs(rise(change) + at.STILL, rise(0.0 - change) + at.STILL)
