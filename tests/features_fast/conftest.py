@@ -1,7 +1,10 @@
 """The kernels of both backends, made once for all tests."""
 
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,42 @@ from features_fast import library
 from features_fast.build import build
 
 
+@dataclass
+class Writes:
+    """Files that this process opened for writing while a compilation was watched."""
+
+    watched: bool = False
+    paths: list[str] = field(default_factory=list)
+
+    def note(self, event: str, arguments: tuple[object, ...]) -> None:
+        """Take an audit event of Python; every way to open a file ends in one, and there is no way to take it back."""
+        if not self.watched:
+            return
+        if (
+            event == "open"
+            and isinstance(flags := arguments[2], int)
+            and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        ):
+            self.paths.append(str(arguments[0]))
+        elif event in ("os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"):
+            self.paths.append(f"{event} {arguments[0]}")
+
+
 @pytest.fixture(scope="session")
-def compiled() -> library.Library:
+def writes() -> Writes:
+    """What the compilation just in time wrote."""
+    writes = Writes()
+    sys.addaudithook(writes.note)
+    return writes
+
+
+@pytest.fixture(scope="session")
+def compiled(writes: Writes) -> library.Library:
     """Kernels compiled just in time."""
-    return library.compile_kernels("asked for by a test")
+    writes.watched = True
+    kernels = library.compile_kernels("asked for by a test")
+    writes.watched = False
+    return kernels
 
 
 @pytest.fixture(scope="session")
