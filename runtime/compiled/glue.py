@@ -162,7 +162,8 @@ def softmax(operation: Operation) -> Value:
 
 def clip(operation: Operation) -> Value:
     """`Clip`, whose bounds are inputs since version 11."""
-    bounds = [-np.inf, np.inf]
+    largest = float(np.finfo(np.float32).max)
+    bounds = [-largest, largest]  # which onnxruntime takes where none is given, so that infinities are clipped too
     if operation.version < 11:
         operation.expect("min", "max")
         for index, name in enumerate(("min", "max")):

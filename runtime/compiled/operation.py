@@ -23,9 +23,17 @@ class Steps:
         self.registers = [Register(features)]
 
     def add(self, step: Step) -> int:
-        """Append a step and return the register that it writes; raise a `ValueError` where it does not fit."""
+        """Append a step and return the register that it writes.
+
+        Raises
+        ------
+        ValueError
+            It does not fit the registers before it.
+        Unsupported
+            There are too many.
+        """
         if len(self.steps) == MAX_STEPS:
-            raise ValueError(f"expected at most {MAX_STEPS} steps")
+            raise Unsupported(f"more than {MAX_STEPS} steps")
         self.registers.append(written(step, self.registers))
         self.steps.append(step)
         return len(self.steps)

@@ -18,10 +18,15 @@ _KINDS = {VARINT: "a varint", FIXED64: "8 bytes", BYTES: "bytes", FIXED32: "4 by
 _ARRAY_TYPES = {VARINT: "Q", FIXED64: "Q", BYTES: "Q", FIXED32: "I"}
 
 _LARGEST_FIELD = (1 << 29) - 1
-_RUN = 16
+_RUN = 64
 """So many entries of one tag in a row are taken for the beginning of a long run."""
 
 _MOST_WORDS = 32
+_MOST_ENTRIES = 1 << 17
+"""So many messages are read of a file, and texts of a field, since a few bytes of a file are an object each."""
+
+_HIGHEST_FIELD = 63
+"""Fields of higher numbers are not kept: onnx has none that high."""
 _Chunk = tuple[int, "array[int]"]
 """Entries of one field and wire type: numbers, or for `BYTES` the first byte and the one behind the last."""
 
@@ -37,6 +42,8 @@ class Message:
         Its first byte and the one behind its last, within `data`.
     path : str
         Which message of the file it is, for errors.
+    left : list of int, optional
+        How many messages may still be read of the file.
 
     Raises
     ------
@@ -44,11 +51,12 @@ class Message:
         The bytes are no message. The accessors raise it too, where a field is not what they expect.
     """
 
-    __slots__ = ("_chunks", "data", "path")
+    __slots__ = ("_chunks", "_left", "data", "path")
 
-    def __init__(self, data: bytes, start: int, stop: int, path: str) -> None:
+    def __init__(self, data: bytes, start: int, stop: int, path: str, left: list[int] | None = None) -> None:
         self.data = data
         self.path = path
+        self._left = [_MOST_ENTRIES] if left is None else left  # of all messages of the file
         self._chunks: dict[int, list[_Chunk]] = {}
         try:
             self._scan(start, stop)
@@ -119,7 +127,12 @@ class Message:
     def messages(self, field: int, name: str) -> "list[Message]":
         """Return all messages of a field."""
         spans = self._spans(field, name)
-        return [Message(self.data, *span, f"{self.path}.{name}[{index}]") for index, span in enumerate(spans)]
+        self._left[0] -= len(spans)
+        if self._left[0] < 0:
+            self.fail(f"{name}: expected at most {_MOST_ENTRIES} messages in a file")
+        return [
+            Message(self.data, *span, f"{self.path}.{name}[{index}]", self._left) for index, span in enumerate(spans)
+        ]
 
     def integers(self, field: int, name: str) -> NDArray[np.int64]:
         """Return all numbers of a field, int64, packed or not."""
@@ -145,7 +158,11 @@ class Message:
     def _spans(self, field: int, name: str) -> list[tuple[int, int]]:
         """Return where the entries of a field of bytes lie."""
         values = self._numbers(field, name, BYTES)
-        return [] if values is None else list(zip(values[::2], values[1::2], strict=True))
+        if values is None:
+            return []
+        if len(values) > 2 * _MOST_ENTRIES:
+            self.fail(f"{name}: expected at most {_MOST_ENTRIES} entries, got {len(values) // 2}")
+        return list(zip(values[::2], values[1::2], strict=True))
 
     def _text(self, span: tuple[int, int], name: str) -> str:
         try:
@@ -222,6 +239,8 @@ class Message:
         field, wire = tag >> 3, tag & 7
         if not 1 <= field <= _LARGEST_FIELD or wire not in _KINDS:
             self.fail(f"expected a field, got tag {tag:#x}")
+        if field > _HIGHEST_FIELD:
+            return array(_ARRAY_TYPES[wire])
         chunks = self._chunks.setdefault(field, [])
         if not chunks or chunks[-1][0] != wire:
             chunks.append((wire, array(_ARRAY_TYPES[wire])))

@@ -218,7 +218,9 @@ def _tests(
     outcome = np.where(unordered, modes == _NEQ, modes == _GTE)
     below = thresholds
     if strict.any():
-        with np.errstate(over="ignore"):  # what is below the lowest number is minus infinity
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # below the lowest number is minus infinity, below NaN is NaN
             below = np.where(strict, np.nextafter(thresholds, np.float32(-np.inf)), thresholds)
     return (
         np.where(constant, np.float32(np.inf), below),

@@ -146,6 +146,11 @@ def numbers(rng: np.random.Generator, count: int, nan: bool = True) -> NDArray[n
     return np.where(rng.random(count) < 0.5, awkward, plain)
 
 
+def sixty_fourths(rng: np.random.Generator) -> float:
+    """Return a weight such that sums of many are exact in float32."""
+    return float(rng.integers(-64, 65)) / 64
+
+
 def random_ensemble(
     rng: np.random.Generator,
     *,
@@ -198,3 +203,46 @@ def rows_near(rng: np.random.Generator, ensemble: Ensemble, count: int, features
         choice = rng.random(len(rows))
         rows = np.where(choice < 0.4, near, np.where(choice < 0.7, beside, rows))
     return rows.reshape(count, features)
+
+
+def version_5(rng: np.random.Generator, features: int, targets: int, trees: int, **attributes: Any) -> onnx.ModelProto:
+    """Return a model that is one `TreeEnsemble` of complete trees of two levels, some of them single leaves."""
+    splits: list[float] = []
+    weights: list[float] = []
+    modes, ids, leaf_targets, roots = [], [], [], []
+    follow: dict[str, list[int]] = {"true": [], "false": []}
+    leafs: dict[str, list[int]] = {"true": [], "false": []}
+    for _ in range(trees):
+        root = len(splits)
+        roots.append(root)
+        for node in range(3):
+            splits.append(float(numbers(rng, 1, nan=False)[0]))
+            modes.append(int(rng.integers(6)))
+            ids.append(int(rng.integers(features)))
+            for way, child in (("true", 1), ("false", 2)):
+                leaf = node > 0 or rng.random() < 0.2
+                leafs[way].append(int(leaf))
+                follow[way].append(len(weights) if leaf else root + child)
+                if leaf:
+                    leaf_targets.append(int(rng.integers(targets)))
+                    weights.append(sixty_fourths(rng))
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["features"],
+        ["probabilities"],
+        domain=ML,
+        n_targets=targets,
+        tree_roots=roots,
+        nodes_featureids=ids,
+        nodes_splits=onnx.numpy_helper.from_array(np.array(splits, np.float32)),
+        nodes_modes=onnx.numpy_helper.from_array(np.array(modes, np.uint8)),
+        nodes_truenodeids=follow["true"],
+        nodes_falsenodeids=follow["false"],
+        nodes_trueleafs=leafs["true"],
+        nodes_falseleafs=leafs["false"],
+        nodes_missing_value_tracks_true=rng.integers(0, 2, len(splits)).tolist(),
+        leaf_targetids=leaf_targets,
+        leaf_weights=onnx.numpy_helper.from_array(np.array(weights, np.float32)),
+        **attributes,
+    )
+    return model([node], features, ml=5)

@@ -22,15 +22,12 @@ from tests.runtime.compiled.graphs import (
     numbers,
     random_ensemble,
     rows_near,
+    sixty_fourths,
+    version_5,
 )
 from tests.runtime.compiled.interpreter import run
 
 Vote = list[tuple[int, float]]
-
-
-def sixty_fourths(rng: np.random.Generator) -> float:
-    """Return a weight such that sums of many are exact in float32."""
-    return float(rng.integers(-64, 65)) / 64
 
 
 def assert_equal(proto: onnx.ModelProto, rows: np.ndarray[Any, np.dtype[np.float32]], bound: float = 0.0) -> None:
@@ -159,49 +156,6 @@ def test_a_random_regressor_scores_as_onnxruntime_does(
         attributes: dict[str, Any] = {"base_values": [0.5, -0.25, 0.0][:targets]} if base else {}
         proto = ensemble.regressor(3, targets, aggregate_function=aggregate, post_transform=transform, **attributes)
         assert_equal(proto, rows_near(rng, ensemble, 40, 3), 0.0 if transform == "NONE" else 3e-7)
-
-
-def version_5(rng: np.random.Generator, features: int, targets: int, trees: int, **attributes: Any) -> onnx.ModelProto:
-    """Return a model that is one `TreeEnsemble` of complete trees of two levels, some of them single leaves."""
-    splits: list[float] = []
-    weights: list[float] = []
-    modes, ids, leaf_targets, roots = [], [], [], []
-    follow: dict[str, list[int]] = {"true": [], "false": []}
-    leafs: dict[str, list[int]] = {"true": [], "false": []}
-    for _ in range(trees):
-        root = len(splits)
-        roots.append(root)
-        for node in range(3):
-            splits.append(float(numbers(rng, 1, nan=False)[0]))
-            modes.append(int(rng.integers(6)))
-            ids.append(int(rng.integers(features)))
-            for way, child in (("true", 1), ("false", 2)):
-                leaf = node > 0 or rng.random() < 0.2
-                leafs[way].append(int(leaf))
-                follow[way].append(len(weights) if leaf else root + child)
-                if leaf:
-                    leaf_targets.append(int(rng.integers(targets)))
-                    weights.append(sixty_fourths(rng))
-    node = helper.make_node(
-        "TreeEnsemble",
-        ["features"],
-        ["probabilities"],
-        domain=ML,
-        n_targets=targets,
-        tree_roots=roots,
-        nodes_featureids=ids,
-        nodes_splits=onnx.numpy_helper.from_array(np.array(splits, np.float32)),
-        nodes_modes=onnx.numpy_helper.from_array(np.array(modes, np.uint8)),
-        nodes_truenodeids=follow["true"],
-        nodes_falsenodeids=follow["false"],
-        nodes_trueleafs=leafs["true"],
-        nodes_falseleafs=leafs["false"],
-        nodes_missing_value_tracks_true=rng.integers(0, 2, len(splits)).tolist(),
-        leaf_targetids=leaf_targets,
-        leaf_weights=onnx.numpy_helper.from_array(np.array(weights, np.float32)),
-        **attributes,
-    )
-    return model([node], features, ml=5)
 
 
 @pytest.mark.parametrize("targets", [1, 4])
