@@ -81,7 +81,7 @@ def test_every_key_is_a_setting_and_its_value_is_taken() -> None:
     # What the manifests themselves fix is no operator's to change; one worker, as the limit is half a processor.
     assert not {"HOST", "PORT", "RELOAD_TOKEN"} & set(settings())
     assert settings()["WORKERS"] == "1"
-    assert set(known) - set(settings()) <= {"HOST", "PORT", "RELOAD_TOKEN", "GRPC_PORT", "DRIFT_WINDOW_SECONDS"}
+    assert set(known) - set(settings()) <= {"HOST", "PORT", "RELOAD_TOKEN", "GRPC_PORT"}
 
 
 def test_probes_ask_for_what_the_server_answers(server: RunningServer) -> None:
