@@ -74,9 +74,7 @@ def bounded(cpus: float, mebibytes: int, root: Path = ROOT) -> Iterator[ControlG
                 (cpu / "cpu.cfs_quota_us").write_text(str(quota))
                 (memory / "memory.limit_in_bytes").write_text(str(size))
         except OSError as error:
-            raise MeasureError(
-                f"no control group in {root}: {error}; run it as root, with cpu and memory there"
-            ) from None
+            raise MeasureError(f"no control group in {root}: {error}; needs root, and cpu and memory there") from None
         yield ControlGroup(cpu, memory)
     finally:
         for folder in made:

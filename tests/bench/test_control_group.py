@@ -39,5 +39,5 @@ def test_a_command_joins_the_group_before_it_begins(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_bounded_is_said(tmp_path: Path) -> None:
-    with pytest.raises(MeasureError, match="no control group in .*needs root"), bounded(0.5, 64, tmp_path / "none"):
+    with pytest.raises(MeasureError, match=r"no control group in .*needs root"), bounded(0.5, 64, tmp_path / "none"):
         pass
