@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": ("runtime.commands", "serve predictions over HTTP"),
     "predict": ("runtime.commands", "predict one row with a model file or a running server"),
     "load": ("bench.commands", "load a running server, check its replies, and report latencies"),
+    "bench": ("bench.commands", "measure the parts of the server, and compare them with a baseline"),
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
 

@@ -1,83 +1,38 @@
 """Batches in every format, each beside its yardsticks: ``python -m bench.batches`` prints the table of docs/batches.md.
 
-Ours is all that a server does with a body between its bytes and the reply's. The yardsticks are onnxruntime alone on
+Ours is all that a server does with a body between its bytes and the reply's. The yardsticks are the engine alone on
 the same rows, and the plain JSON service that one writes in ten lines, without any web framework around it.
 """
 
-import io
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from export import export_classifier
+from bench.models import FOREST, LABELS, LOGISTIC, NAMES, model_file, random_rows
+from bench.payloads import npy_body
+from bench.work import Work
 from features_fast import FEATURE_NAMES
 from runtime.batch_arrays import NpyBatch, RawBatch
 from runtime.batch_json import JsonBatch
 from runtime.batch_replies import BatchReply, JsonColumns, JsonRows, NpyReply
 from runtime.batches import Batch, BatchBody
 from runtime.codec import BACKEND
+from runtime.engines import ONNXRUNTIME
 from runtime.model import Model, load_model
 
 ROWS = 10_000
-LABELS = ("DOWN", "UP")
+ENGINE = "onnxruntime alone"
+PLAIN = "plain JSON service"
+
 _PIECE = 1 << 18
+_GATED = {(LOGISTIC, "JSON rows"), (FOREST, ".npy, both ways")}
 _ROUNDS = 15
-
-MODELS = {
-    "logistic": LogisticRegression(),
-    "forest 100 x 10": RandomForestClassifier(100, max_depth=10, random_state=0, n_jobs=-1),
-}
-
-
-@dataclass(frozen=True)
-class Work:
-    """One format with its yardsticks; each does all rows once."""
-
-    name: str
-    ours: Callable[[], object]
-    engine: Callable[[], object]
-    plain: Callable[[], object]
-
-
-def random_rows(count: int, seed: int) -> NDArray[np.float32]:
-    """Return rows of different scales, float32 (count, features)."""
-    scales = np.geomspace(0.01, 1000, len(FEATURE_NAMES))
-    return (np.random.default_rng(seed).normal(size=(count, len(scales))) * scales).astype(np.float32)
-
-
-@cache
-def exported(name: str) -> Model:
-    """Train, export and load a model."""
-    rows = random_rows(6000, seed=0)
-    scaled = rows / np.geomspace(0.01, 1000, rows.shape[1])
-    noise = np.random.default_rng(1).normal(size=len(rows))
-    pipeline = make_pipeline(StandardScaler(), MODELS[name]).fit(
-        rows, (scaled[:, :6].sum(axis=1) + noise > 0).astype(int)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        export_classifier(
-            *(pipeline, path),
-            rows=rows,
-            test_rows=rows,
-            name="benchmark",
-            version="1",
-            feature_names=FEATURE_NAMES,
-            labels=LABELS,
-        )
-        return load_model(path, threads=1)
 
 
 def answer(
@@ -108,15 +63,13 @@ def plain_service(model: Model, content: bytes) -> bytes:
     return json.dumps({"predictions": predictions, "count": len(predictions)}).encode()
 
 
-def all_work() -> list[Work]:
-    """Return all work."""
+def batch_work(folder: Path) -> Iterator[Work]:
+    """Yield a batch in all formats to both models; the yardsticks run onnxruntime."""
     rows = random_rows(ROWS, seed=2)
     listed = json.dumps({"features": rows.tolist()}).encode()
     by_name = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in rows.tolist()]
     named = json.dumps({"features": by_name}).encode()
     columns = json.dumps({"columns": dict(zip(FEATURE_NAMES, rows.T.tolist(), strict=True))}).encode()
-    stream = io.BytesIO()
-    np.save(stream, rows)
     forms: list[tuple[str, Callable[[Model], BatchBody], Callable[[Model], BatchReply], bytes]] = [
         ("JSON rows", _json_body, _json_rows, listed),
         ("JSON named rows", _json_body, _json_rows, named),
@@ -125,7 +78,7 @@ def all_work() -> list[Work]:
             ".npy, both ways",
             lambda model: NpyBatch(len(FEATURE_NAMES), ROWS),
             lambda model: NpyReply(),
-            stream.getvalue(),
+            npy_body(rows),
         ),
         (
             "raw float32, .npy back",
@@ -134,13 +87,16 @@ def all_work() -> list[Work]:
             rows.tobytes(),
         ),
     ]
-    works = []
-    for name in MODELS:
-        model = exported(name)
-        engine, plain = partial(model.predictor.engine.predict, rows), partial(plain_service, model, listed)
+    for name in NAMES:
+        path = model_file(name, folder)
+        model, plain = load_model(path, 1), load_model(path, 1, ONNXRUNTIME)
+        engine: tuple[str, Callable[[], object]] = ENGINE, partial(plain.predictor.engine.predict, rows)
+        service: tuple[str, Callable[[], object]] = PLAIN, partial(plain_service, plain, listed)
         for form, body, reply, content in forms:
-            works.append(Work(f"{name}, {form}", partial(answer, model, body, reply, content), engine, plain))
-    return works
+            # What is compared with is what a reader of the format would write: JSON by hand, arrays by the engine.
+            yardsticks = dict((service, engine) if "JSON" in form else (engine, service))
+            ours = partial(answer, model, body, reply, content)
+            yield Work(f"batch, {name}, {form}", ours, yardsticks, (name, form) in _GATED)
 
 
 def _json_body(model: Model) -> JsonBatch:
@@ -166,17 +122,17 @@ def main() -> int:
     """Print the table."""
     sys.stdout.write(f"{ROWS:,} rows; kernels: {BACKEND}; medians of {_ROUNDS} rounds, all three in turn\n\n")
     sys.stdout.write("| batch | us a row | times onnxruntime alone | plain JSON service takes |\n|---|---|---|---|\n")
-    for work in all_work():
-        times = np.array(
-            [[processor_seconds(run) for run in (work.ours, work.engine, work.plain)] for _ in range(_ROUNDS + 1)][1:]
-        )
-        ours, engine, plain = times.T
-        cells = (
-            f"{1e6 * np.median(ours) / ROWS:.2f}",
-            f"{np.median(ours / engine):.2f}",
-            f"{np.median(plain / ours):.1f} times as long",
-        )
-        sys.stdout.write(f"| {work.name} | {' | '.join(cells)} |\n")
+    with tempfile.TemporaryDirectory() as folder:
+        for work in batch_work(Path(folder)):
+            calls = (work.ours, work.yardsticks[ENGINE], work.yardsticks[PLAIN])
+            times = np.array([[processor_seconds(run) for run in calls] for _ in range(_ROUNDS + 1)][1:])
+            ours, engine, plain = times.T
+            cells = (
+                f"{1e6 * np.median(ours) / ROWS:.2f}",
+                f"{np.median(ours / engine):.2f}",
+                f"{np.median(plain / ours):.1f} times as long",
+            )
+            sys.stdout.write(f"| {work.name.removeprefix('batch, ')} | {' | '.join(cells)} |\n")
     return 0
 
 

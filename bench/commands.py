@@ -4,7 +4,9 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _FACTORS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
+_BASELINE = Path(__file__).parent / "results" / "baseline.json"
 _MOST_REQUESTS = 100_000_000
 
 
@@ -130,6 +133,96 @@ def _check_load(options: argparse.Namespace, refuse: Callable[[str], object]) ->
         refuse("--duration: expected more than no time")
     if max(options.rate or (0,)) * options.duration > _MOST_REQUESTS:
         refuse(f"expected at most {_MOST_REQUESTS:,} requests a step")
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the arguments of `tickline bench`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Measure work inside one process beside yardsticks that do the same (TA-Lib, onnxruntime, json, a plain ASGI\n"
+        "application), and compare the ratios with a baseline. Exit status of check: 0, or 1 where work has regressed."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  tickline bench run                   print the ratios\n"
+        "  tickline bench run --save FILE       make a baseline for this machine\n"
+        "  tickline bench check --short         compare in less than a minute\n"
+        "  tickline bench check --slow 'predictor, logistic, compiled=1.2'   see the gate catch a slowdown"
+    )
+    parser.add_argument("action", choices=("run", "check"), help="print the ratios, or compare them with a baseline")
+    parser.add_argument("--short", action="store_true", help="fewer processes and rounds, and no batches")
+    parser.add_argument("--processes", type=_count, metavar="N", help="that measure, one after the other (7; short: 4)")
+    parser.add_argument("--rounds", type=_count, metavar="N", help="in each process (6; short: 4)")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="work; may be repeated")
+    parser.add_argument(
+        "--slow",
+        action="append",
+        default=[],
+        type=_slow,
+        metavar="NAME=FACTOR",
+        help="make work slower on purpose, to see what check says",
+    )
+    parser.add_argument(
+        "--baseline", type=Path, default=_BASELINE, metavar="FILE", help="(bench/results/baseline.json)"
+    )
+    parser.add_argument("--tolerance", type=float, metavar="X", help="share that is no regression (0.1)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios as a baseline")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from bench import gate, machine
+    from bench.suites import GATED, SMOKE
+
+    begin = time.perf_counter()
+
+    def progress(what: str) -> None:
+        sys.stderr.write(f"{time.perf_counter() - begin:4.0f} s  {what}\n")
+
+    def measure(only: Sequence[str]) -> gate.Ratios:
+        processes, rounds, parts = (4, 4, SMOKE) if options.short else (7, 6, GATED)
+        return gate.measure(
+            options.processes or processes,
+            options.rounds or rounds,
+            parts,
+            only or options.only,
+            dict(options.slow),
+            progress,
+        )
+
+    made = machine.describe(machine.own_command())
+    changes: list[gate.Change] = []
+    if options.action == "check":
+        known, before = gate.load(options.baseline)
+        foreign = known["processor"] != made["processor"]
+        tolerance = options.tolerance or (gate.FOREIGN_TOLERANCE if foreign else gate.TOLERANCE)
+        changes, now = gate.check(before, measure, tolerance)
+    else:
+        now = measure([])
+        changes = gate.compare_all({}, now, 0.0)
+    if options.save:
+        gate.save(options.save, made, now)
+    if options.json:
+        print(json.dumps({"made": made, "ratios": now, "changes": [asdict(change) for change in changes]}))
+    else:
+        print(gate.render(changes))
+    if options.action == "run":
+        return 0
+    regressed = [change.name for change in changes if change.verdict == "regressed"]
+    if not options.json:
+        where = f", made on another processor ({known['processor']})" if foreign else ""
+        found = f"{len(regressed)} regressed: {'; '.join(regressed)}" if regressed else "nothing regressed"
+        print(f"\n{found}, beyond {tolerance:.0%} of {options.baseline}{where}")
+    return 1 if regressed else 0
+
+
+def _slow(text: str) -> tuple[str, float]:
+    name, _, factor = text.rpartition("=")
+    try:
+        return name, float(factor)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected NAME=FACTOR, got {text!r}") from None
 
 
 def _url(text: str) -> SplitResult:
