@@ -28,6 +28,9 @@ _pointer: Any = types.CPointer
 INT, VOID, BOOL = types.int64, types.void, types.boolean
 WORDS, SINGLES, DOUBLES = _pointer(INT), _pointer(types.float32), _pointer(types.float64)
 
+_LEVELS_BETWEEN = 2
+"""Levels between two looks at whether all walks have ended."""
+
 _halves: Any = pointer_to(types.uint32)
 _bytes: Any = pointer_to(types.uint8)
 
@@ -71,7 +74,18 @@ def _wide(nodes: Any, thresholds: Any, nan_lower: Any, shift: Any, node: Any, x:
     return np.int64(nodes[4 * node + 2]) + (0 if lower else 1)
 
 
-def _walker(step: Any, node_words: int, one_row: bool) -> Any:
+@_inlined
+def _compact_follower(nodes: Any, shift: Any, node: Any) -> Any:
+    """Return the first of the nodes that may follow: of a leaf, the leaf itself."""
+    return np.int64(nodes[2 * node + 1] >> shift)
+
+
+@_inlined
+def _wide_follower(nodes: Any, shift: Any, node: Any) -> Any:
+    return np.int64(nodes[4 * node + 2])
+
+
+def _walker(step: Any, follower: Any, node_words: int, one_row: bool) -> Any:
     """Return a walk of eight to their leaves: each from its own root, over a row of its own or all over the same.
 
     ``leaves`` gets the position of the first word of each leaf. Levels before ``sure`` are not worth a look whether all
@@ -87,30 +101,37 @@ def _walker(step: Any, node_words: int, one_row: bool) -> Any:
         if not one_row:
             i, j, k, m = offsets[0], offsets[1], offsets[2], offsets[3]
             n, o, p, q = offsets[4], offsets[5], offsets[6], offsets[7]
-        for level in range(depth):
-            a_2, b_2, c_2, d_2, e_2, f_2, g_2, h_2 = a, b, c, d, e, f, g, h
-            a = step(nodes, thresholds, nan_lower, shift, a, x, i)
-            b = step(nodes, thresholds, nan_lower, shift, b, x, j)
-            c = step(nodes, thresholds, nan_lower, shift, c, x, k)
-            d = step(nodes, thresholds, nan_lower, shift, d, x, m)
-            e = step(nodes, thresholds, nan_lower, shift, e, x, n)
-            f = step(nodes, thresholds, nan_lower, shift, f, x, o)
-            g = step(nodes, thresholds, nan_lower, shift, g, x, p)
-            h = step(nodes, thresholds, nan_lower, shift, h, x, q)
-            if level >= sure:
-                moved = (a ^ a_2) | (b ^ b_2) | (c ^ c_2) | (d ^ d_2) | (e ^ e_2) | (f ^ f_2) | (g ^ g_2) | (h ^ h_2)
-                if moved == 0:
-                    break
+        level, stop = 0, sure
+        while True:
+            while level < stop:
+                a = step(nodes, thresholds, nan_lower, shift, a, x, i)
+                b = step(nodes, thresholds, nan_lower, shift, b, x, j)
+                c = step(nodes, thresholds, nan_lower, shift, c, x, k)
+                d = step(nodes, thresholds, nan_lower, shift, d, x, m)
+                e = step(nodes, thresholds, nan_lower, shift, e, x, n)
+                f = step(nodes, thresholds, nan_lower, shift, f, x, o)
+                g = step(nodes, thresholds, nan_lower, shift, g, x, p)
+                h = step(nodes, thresholds, nan_lower, shift, h, x, q)
+                level += 1
+            if level >= depth:
+                break
+            moves = (follower(nodes, shift, a) ^ a) | (follower(nodes, shift, b) ^ b)
+            moves |= (follower(nodes, shift, c) ^ c) | (follower(nodes, shift, d) ^ d)
+            moves |= (follower(nodes, shift, e) ^ e) | (follower(nodes, shift, f) ^ f)
+            moves |= (follower(nodes, shift, g) ^ g) | (follower(nodes, shift, h) ^ h)
+            if moves == 0:
+                break
+            stop = min(level + _LEVELS_BETWEEN, depth)
         leaves[0], leaves[1], leaves[2], leaves[3] = node_words * a, node_words * b, node_words * c, node_words * d
         leaves[4], leaves[5], leaves[6], leaves[7] = node_words * e, node_words * f, node_words * g, node_words * h
 
     return part(VOID(WORDS, SINGLES, INT, INT, WORDS, WORDS, WORDS))(walk)
 
 
-_walk_one_row = _walker(_compact, at.COMPACT_WORDS, one_row=True)
-_walk_compact = _walker(_compact, at.COMPACT_WORDS, one_row=False)
-_walk_with_nan = _walker(_with_nan, at.COMPACT_WORDS, one_row=False)
-_walk_wide = _walker(_wide, at.WIDE_WORDS, one_row=False)
+_walk_one_row = _walker(_compact, _compact_follower, at.COMPACT_WORDS, one_row=True)
+_walk_compact = _walker(_compact, _compact_follower, at.COMPACT_WORDS, one_row=False)
+_walk_with_nan = _walker(_with_nan, _compact_follower, at.COMPACT_WORDS, one_row=False)
+_walk_wide = _walker(_wide, _wide_follower, at.WIDE_WORDS, one_row=False)
 
 _COMPACT, _WITH_NAN, _WIDE = range(3)
 _LEAVES, _SAME, _ROOTS, _OFFSETS = 0, at.LANES, 2 * at.LANES, 3 * at.LANES
