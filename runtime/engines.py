@@ -92,8 +92,8 @@ class Choice:
         return CHOICES.index((self.served.engine.name, self.reason))
 
 
-def prove_reference(engine: OnnxruntimeEngine, golden: Golden) -> Proof:
-    """Let onnxruntime replay the certificate; raises ArtifactError where it differs by more than that allows."""
+def prove(engine: Engine, golden: Golden) -> Proof:
+    """Settle an engine and let it replay the certificate; raises ArtifactError where it differs by too much."""
     steady = settle(engine, golden.rows)
     return Proof(engine, steady, replay(engine, golden))
 
@@ -130,14 +130,16 @@ def load_compiled(content: bytes, metadata: dict[str, str], threads: int) -> Eng
         raise EngineError("failed", f"{type(error).__name__}: {error}") from error
 
 
-def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: int) -> tuple[Proof, Agreement]:
+def prove_compiled(
+    content: bytes, reference: OnnxruntimeEngine, golden: Golden, threads: int
+) -> tuple[Proof, Agreement]:
     """Load a model into the compiled engine, hold it against the certificate and compare it with onnxruntime.
 
     Parameters
     ----------
     content : bytes
         The model file.
-    reference : Proof
+    reference : OnnxruntimeEngine
         onnxruntime with the same file.
     golden : Golden
         The certificate's golden rows.
@@ -146,35 +148,36 @@ def prove_compiled(content: bytes, reference: Proof, golden: Golden, threads: in
 
     Raises
     ------
+    ArtifactError
+        Where onnxruntime itself differs from the certificate by more than that allows.
     EngineError
         Where it cannot run the graph, or gives other answers.
     """
-    theirs = reference.engine
-    engine = load_compiled(content, theirs.metadata, threads)
-    if (engine.features, engine.classes) != (theirs.features, theirs.classes):
+    own = replay(reference, golden)
+    engine = load_compiled(content, reference.metadata, threads)
+    if (engine.features, engine.classes) != (reference.features, reference.classes):
         raise EngineError(
             "differs",
             f"it reads {engine.features} features and {engine.classes} classes, "
-            f"{theirs.name} {theirs.features} and {theirs.classes}",
+            f"{reference.name} {reference.features} and {reference.classes}",
         )
-    steady = settle(engine, golden.rows)
     try:
-        proof = Proof(engine, steady, replay(engine, golden))
-        found = agree(engine, theirs, golden)
+        proof = prove(engine, golden)
+        found = agree(engine, reference, golden)
     except ArtifactError as error:
         raise EngineError("differs", str(error)) from None
-    return proof, Agreement(name_of(theirs), AGREEMENT, found, reference.replay)
+    return proof, Agreement(name_of(reference), AGREEMENT, found, own)
 
 
-def choose(content: bytes, reference: Proof, golden: Golden, wish: str, threads: int) -> Choice:
+def choose(content: bytes, onnxruntime: OnnxruntimeEngine, golden: Golden, wish: str, threads: int) -> Choice:
     """Choose the engine of a model.
 
     Parameters
     ----------
     content : bytes
         The model file.
-    reference : Proof
-        onnxruntime with the same file.
+    onnxruntime : OnnxruntimeEngine
+        The same file in onnxruntime.
     golden : Golden
         The certificate's golden rows.
     wish : str
@@ -184,17 +187,19 @@ def choose(content: bytes, reference: Proof, golden: Golden, wish: str, threads:
 
     Raises
     ------
+    ArtifactError
+        Where onnxruntime differs from the certificate by more than that allows.
     EngineError
         Where the compiled engine is asked for and cannot run the graph or gives other answers.
     """
     if wish == ONNXRUNTIME:
-        return Choice(reference, "asked", "ENGINE asks for it")
+        return Choice(prove(onnxruntime, golden), "asked", "ENGINE asks for it")
     try:
-        proof, agreement = prove_compiled(content, reference, golden, threads)
+        proof, agreement = prove_compiled(content, onnxruntime, golden, threads)
     except EngineError as refusal:
         if wish == COMPILED:
             raise
-        return Choice(reference, refusal.reason, refusal.detail)
+        return Choice(prove(onnxruntime, golden), refusal.reason, refusal.detail)
     found = agreement.found
     detail = (
         f"{found.rows} golden rows have the labels of {agreement.reference}, and probabilities within "

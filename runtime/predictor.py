@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
 from runtime.engine import CHUNK_ROWS
-from runtime.engines import AUTO, choose, prove_reference
+from runtime.engines import AUTO, choose
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.reference import Reference, give_back_memory
 from runtime.replay import read_golden
@@ -62,7 +62,7 @@ class Predictor:
             raise ArtifactError(f"card: baseline: expected that of {onnxruntime.features} features and the score")
         golden = read_golden(self.card, self.certificate)
         self.example: NDArray[np.float32] = golden.rows[0].copy()
-        self.choice = choose(content, prove_reference(onnxruntime, golden), golden, wish, threads)
+        self.choice = choose(content, onnxruntime, golden, wish, threads)
         self.engine, self.steady = self.choice.served.engine, self.choice.served.steady
         self.replay = self.choice.served.replay
         self.reference: Reference | None = None

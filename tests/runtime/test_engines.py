@@ -50,7 +50,8 @@ def test_auto_takes_the_compiled_engine_with_the_labels_of_onnxruntime(
     assert (plain.engine.name, plain.choice.reason) == ("onnxruntime", "asked")
     assert chosen.steady
     assert chosen.choice.agreement is not None
-    assert chosen.choice.agreement.replay == plain.replay
+    assert chosen.choice.agreement.replay.rows == plain.replay.rows >= 256
+    assert chosen.choice.agreement.replay.max_probability_difference < 1e-6
     rows = random_rows(CHUNK_ROWS + 500, plain.engine.features, seed=8)
     for run in (in_batches, row_by_row):
         found = compare(run(chosen.engine, rows), run(plain.engine, rows))
