@@ -22,7 +22,7 @@ _RUN = 64
 """So many entries of one tag in a row are taken for the beginning of a long run."""
 
 _MOST_WORDS = 32
-_MOST_ENTRIES = 1 << 17
+MAX_MESSAGES = 1 << 17
 """So many messages are read of a file, and texts of a field, since a few bytes of a file are an object each."""
 
 _HIGHEST_FIELD = 63
@@ -56,7 +56,7 @@ class Message:
     def __init__(self, data: bytes, start: int, stop: int, path: str, left: list[int] | None = None) -> None:
         self.data = data
         self.path = path
-        self._left = [_MOST_ENTRIES] if left is None else left  # of all messages of the file
+        self._left = [MAX_MESSAGES] if left is None else left  # of all messages of the file
         self._chunks: dict[int, list[_Chunk]] = {}
         try:
             self._scan(start, stop)
@@ -129,7 +129,7 @@ class Message:
         spans = self._spans(field, name)
         self._left[0] -= len(spans)
         if self._left[0] < 0:
-            self.fail(f"{name}: expected at most {_MOST_ENTRIES} messages in a file")
+            self.fail(f"{name}: expected at most {MAX_MESSAGES} messages in a file")
         return [
             Message(self.data, *span, f"{self.path}.{name}[{index}]", self._left) for index, span in enumerate(spans)
         ]
@@ -160,8 +160,8 @@ class Message:
         values = self._numbers(field, name, BYTES)
         if values is None:
             return []
-        if len(values) > 2 * _MOST_ENTRIES:
-            self.fail(f"{name}: expected at most {_MOST_ENTRIES} entries, got {len(values) // 2}")
+        if len(values) > 2 * MAX_MESSAGES:
+            self.fail(f"{name}: expected at most {MAX_MESSAGES} entries, got {len(values) // 2}")
         return list(zip(values[::2], values[1::2], strict=True))
 
     def _text(self, span: tuple[int, int], name: str) -> str:
