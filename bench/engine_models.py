@@ -96,7 +96,7 @@ def _write_lightgbm(spec: Spec, path: Path) -> None:
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    model = LGBMClassifier(n_estimators=spec.trees, max_depth=spec.depth, num_leaves=31, verbose=-1, n_jobs=2)
+    model = LGBMClassifier(n_estimators=spec.trees, max_depth=spec.depth, num_leaves=31, verbose=-1, n_jobs=1)
     model.fit(*_training())
     model.booster_.save_model(str(path.with_suffix(".txt")))
     types = [("features", FloatTensorType([None, FEATURES]))]

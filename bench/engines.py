@@ -93,7 +93,9 @@ def _model(name: str, model: Results) -> str:
     peers = [peer for peer in model["single"] if peer != "ours"]
     lines = [f"### {name}", "", f"| rows | ours, a row | {' | '.join(peers)} |", "|---" * (len(peers) + 2) + "|"]
     for rows, found in (("1, by its own call", model["single"]), *model["batches"].items()):
-        cells = [f"{_time(found[peer]['row'])} ({found[peer]['ratio']:.1f}x)" for peer in peers]
+        cells = [
+            f"{_time(found[peer]['row'])} ({found[peer]['ratio']:.1f}x)" if peer in found else "-" for peer in peers
+        ]
         label = rows if not rows.isdigit() else f"{int(rows):,}"
         lines.append(f"| {label} | {_time(found['ours']['row'])} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """Where the kernels come from: a library that fits, or one clear line."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,12 @@ def test_what_is_no_library_is_said_to_be_none(tmp_path: Path) -> None:
     path.write_bytes(b"text")
     with pytest.raises(TicklineError, match="expected a library of kernels"):
         load(path)
+
+
+def test_an_engine_runs_without_numba() -> None:
+    code = (
+        "import sys; from runtime.compiled.engine import CompiledEngine; from runtime.compiled.program import Program; "
+        "print(CompiledEngine(Program(3, 3, ()), {}).predict_one().shape, {'numba', 'llvmlite'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert answer.split() == ["(3,)", "set()"]
