@@ -207,3 +207,9 @@ def test_the_reference_is_asked_again_only_where_it_is_kept(content: bytes) -> N
     assert kept.reference.checked.label_flips == 0
     assert dropped.reference is None
     assert Predictor(content, wish=ONNXRUNTIME, keep_reference=True).reference is None
+
+
+def test_threads_change_no_bit_of_the_compiled_engine(content: bytes) -> None:
+    rows = random_rows(CHUNK_ROWS, 22, seed=5)
+    expected = Predictor(content, wish=COMPILED).predict(rows)
+    assert Predictor(content, threads=2, wish=COMPILED).predict(rows).tobytes() == expected.tobytes()
