@@ -1,6 +1,8 @@
 """The manifests against the server: what they promise it keeps, and what they set it knows."""
 
 import http.client
+import json
+import os
 import re
 import shlex
 import signal
@@ -121,8 +123,7 @@ def test_kserve_asks_for_what_the_server_answers(server: RunningServer) -> None:
 
 
 def test_the_ingress_leads_to_routes_and_hides_what_is_not_for_callers(server: RunningServer, tmp_path: Path) -> None:
-    folder = KUBERNETES / "overlays" / f"test-{tmp_path.name}"
-    objects = kustomized_with(folder, ["ingress", "model-volume"])
+    objects = kustomized_with(tmp_path, "components/ingress", "components/model-volume")
     (rule,) = only(objects, "Ingress")["spec"]["rules"]
     paths = {path["path"] for path in rule["http"]["paths"]}
     documented = set(server.request("GET", "/openapi.json").json()["paths"])
@@ -136,17 +137,11 @@ def test_the_ingress_leads_to_routes_and_hides_what_is_not_for_callers(server: R
     assert len(only(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"]) == 4
 
 
-def kustomized_with(folder: Path, components: list[str]) -> list[Object]:
-    """Return the plain overlay with components, from a folder that is removed again."""
-    lines = [f"  - ../../components/{name}" for name in components]
-    folder.mkdir()
-    path = folder / "kustomization.yaml"
-    try:
-        path.write_text("\n".join(["resources: [../../base]", "components:", *lines, ""]))
-        return kustomized(folder)
-    finally:
-        path.unlink()
-        folder.rmdir()
+def kustomized_with(folder: Path, *components: str) -> list[Object]:
+    """Return the base with components, by a kustomization in a folder of its own."""
+    base, *others = (os.path.relpath(KUBERNETES / name, folder) for name in ("base", *components))
+    (folder / "kustomization.yaml").write_text(json.dumps({"resources": [base], "components": others}))
+    return kustomized(folder)
 
 
 def test_the_image_is_named_once() -> None:
