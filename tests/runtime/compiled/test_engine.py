@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from features_fast.library import targets
 from runtime.compiled.engine import CompiledEngine
+from runtime.compiled.kernels import library_path, load
 from runtime.compiled.program import Program
 from runtime.compiled.steps import Apply, Function, Linear
 from tests.runtime.compiled.forests import Shape, random_forest, rows_for, values
@@ -114,6 +116,15 @@ def test_a_row_gives_the_same_bits_in_any_company(seed: int, shape: Shape, threa
     order = rng.permutation(len(rows))
     assert same_bits(engine.predict(rows[order]), together[order])
     assert same_bits(row_by_row(engine, rows[:50]), together[:50])
+
+
+def test_every_library_of_this_machine_gives_the_same_bits() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        program = random_program(rng, 22, 6)
+        rows = values(rng, 50 * 22).reshape(50, 22)
+        answers = [CompiledEngine(program, {}, 1, load(library_path(target))).predict(rows) for target in targets()]
+        assert all(same_bits(answer, answers[0]) for answer in answers)
 
 
 def test_threads_share_an_engine() -> None:
