@@ -1,7 +1,5 @@
 """Operators between and around the models: scalers, imputers, arithmetic, functions, the choice of columns."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from runtime.compiled.errors import Unsupported
@@ -203,13 +201,8 @@ def slice_columns(operation: Operation) -> Value:
     operation.expect(inputs=(3, 5))
     if operation.version < 10:
         raise Unsupported("its bounds are attributes before version 10 of the operator set")
-    given = []
-    for index, default in ((1, None), (2, None), (3, [0]), (4, [1])):
-        array = operation.constant(index)
-        if array is None and default is None:
-            operation.fail(f"expected input {index}, got none")
-        given.append(default[0] if array is None and default else _integer(operation, index, array))
-    start, stop, axis, step = given
+    start, stop = _integer(operation, 1), _integer(operation, 2)
+    axis, step = _integer(operation, 3, 0), _integer(operation, 4, 1)
     _expect_columns(operation, "axes", axis)
     if step < 1:
         raise Unsupported(f"step {step}")
@@ -219,16 +212,15 @@ def slice_columns(operation: Operation) -> Value:
 
 def gather_columns(operation: Operation) -> Value:
     """`Gather` of columns by constant indices; `ArrayFeatureExtractor` knows no other axis."""
-    if operation.node.operator == "Gather":
-        operation.expect("axis", inputs=(2, 2))
-        _expect_columns(operation, "axis", operation.integer("axis", 0))
-    else:
-        operation.expect(inputs=(2, 2))
+    gather = operation.node.operator == "Gather"
+    operation.expect(*(["axis"] if gather else []), inputs=(2, 2))
     array, columns = operation.constant(1), operation.block().columns
     if array is None or array.dtype.kind != "i":
         operation.fail("expected integers as input 1")
-    if operation.node.operator == "Gather" and array.ndim != 1:
-        raise Unsupported(f"indices of {array.ndim} dimensions, where 1 is supported")
+    if gather:
+        _expect_columns(operation, "axis", operation.integer("axis", 0))
+        if array.ndim != 1:
+            raise Unsupported(f"indices of {array.ndim} dimensions, where 1 is supported")
     indices = array.ravel()
     if not len(indices) or indices.min() < -columns or indices.max() >= columns:
         operation.fail(f"expected indices of {columns} columns")
@@ -288,14 +280,19 @@ def _elements(operation: Operation, index: int, array: Array, dtype: type[np.gen
     return array.ravel()
 
 
-def _integer(operation: Operation, index: int, array: Array | None) -> int:
-    """Return the only element of a constant of integers."""
-    if array is None or array.dtype.kind != "i" or array.size != 1:
+def _integer(operation: Operation, index: int, default: int | None = None) -> int:
+    """Return an input that is a constant of one integer."""
+    array = operation.constant(index)
+    if array is None:
+        if default is None:
+            operation.fail(f"expected input {index}, got none")
+        return default
+    if array.dtype.kind != "i" or array.size != 1:
         raise Unsupported(f"input {index} is more than one integer")
     return int(array.ravel()[0])
 
 
-HANDLERS: dict[tuple[str, str], Callable[[Operation], Value]] = {
+HANDLERS: dict[tuple[str, str], Handler] = {
     ("ai.onnx", "Add"): arithmetic(Operator.ADD),
     ("ai.onnx", "Sub"): arithmetic(Operator.SUBTRACT),
     ("ai.onnx", "Mul"): arithmetic(Operator.MULTIPLY),

@@ -5,13 +5,8 @@ from numpy.typing import NDArray
 
 from runtime.compiled.errors import Unsupported
 from runtime.compiled.operation import Handler, Operation, Value
-from runtime.compiled.program import Apply, Function, Linear, Pair, PairKind
-
-_FUNCTIONS = {
-    "LOGISTIC": Function.LOGISTIC,
-    "SOFTMAX": Function.SOFTMAX,
-    "SOFTMAX_ZERO": Function.SOFTMAX_ZERO,
-}
+from runtime.compiled.post_transforms import post_transform, transformed
+from runtime.compiled.program import Linear, Pair, PairKind
 
 
 def classifier(operation: Operation) -> Value:
@@ -35,24 +30,22 @@ def classifier(operation: Operation) -> Value:
         raise Unsupported(f"{targets} scores for {labels} classes")
     if labels == 1:
         raise Unsupported("1 class, where 2 and more are supported")
-    transform = operation.text("post_transform", "NONE")
+    transform = post_transform(operation)
     scores = _linear(operation, intercepts)
-    if transform == "NONE":
-        return scores if targets > 1 else operation.add(Pair(scores, PairKind.COMPLEMENT))
-    if transform not in _FUNCTIONS:
-        raise Unsupported(f"post_transform {transform}")
     if targets == 1:
-        if transform != "LOGISTIC":
+        if transform not in ("NONE", "LOGISTIC"):
             raise Unsupported(f"post_transform {transform} of one score")
-        scores = operation.add(Pair(scores, PairKind.OPPOSITE))
-    return operation.add(Apply(scores, _FUNCTIONS[transform]))
+        kind = PairKind.COMPLEMENT if transform == "NONE" else PairKind.OPPOSITE
+        scores = operation.add(Pair(scores, kind))
+    return transformed(operation, scores, transform)
 
 
 def regressor(operation: Operation) -> Value:
     """`LinearRegressor`."""
     operation.expect("coefficients", "intercepts", "post_transform", "targets")
-    if operation.text("post_transform", "NONE") != "NONE":
-        raise Unsupported(f"post_transform {operation.text('post_transform', 'NONE')}")
+    transform = post_transform(operation)
+    if transform != "NONE":
+        raise Unsupported(f"post_transform {transform}")
     targets, intercepts = operation.integer("targets", 1), operation.floats("intercepts")
     if len(intercepts) not in (0, targets):
         operation.fail(f"intercepts: expected none or {targets}, got {len(intercepts)}")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from runtime.compiled.errors import Unsupported
 from runtime.compiled.operation import Handler, Operation, Value
-from runtime.compiled.program import AVERAGE, MAX, MAX_COLUMNS, MIN, SUM, Apply, Function, Pair, PairKind, Trees
+from runtime.compiled.post_transforms import post_transform, transformed
+from runtime.compiled.program import AVERAGE, MAX, MAX_COLUMNS, MIN, SUM, Pair, PairKind, Trees
 from runtime.compiled.tree_nodes import MODES, NodeIndex, Nodes, Votes, make_forest
 
 _FIRST_VERSION = 5
@@ -19,12 +20,6 @@ _FIRST_VERSION = 5
 
 _AGGREGATES = {"SUM": SUM, "AVERAGE": AVERAGE, "MIN": MIN, "MAX": MAX}
 _AGGREGATE_NUMBERS = (AVERAGE, SUM, MIN, MAX)
-_TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-_FUNCTIONS = {
-    "SOFTMAX": Function.SOFTMAX,
-    "LOGISTIC": Function.LOGISTIC,
-    "SOFTMAX_ZERO": Function.SOFTMAX_ZERO,
-}
 _NODE_ATTRIBUTES = (
     "nodes_falsenodeids",
     "nodes_featureids",
@@ -60,13 +55,13 @@ def classifier(operation: Operation) -> Value:
     strings = operation.attribute("classlabels_strings")
     if strings is not None:
         classes = len(strings.texts()) or classes
-    transform = _transform(operation)
+    transform = post_transform(operation)
     base = _floats(operation, "base_values")
     nodes, votes = _read(operation, "class")
     if classes > 2:
         if len(base) not in (0, classes):
             operation.fail(f"base_values: expected none or {classes}, got {len(base)}")
-        return _function(operation, _scores(operation, nodes, votes, classes, base, SUM), transform)
+        return transformed(operation, _scores(operation, nodes, votes, classes, base, SUM), transform)
     if classes != 2:
         raise Unsupported(f"{classes} classes, where 2 and more are supported")
     return _two_classes(operation, nodes, votes, base, transform)
@@ -85,7 +80,7 @@ def _two_classes(operation: Operation, nodes: Nodes, votes: Votes, base: NDArray
     if (votes.targets == 0).all():
         score = _scores(operation, nodes, votes, 1, base, SUM)
         if transform == "LOGISTIC":
-            return _function(operation, operation.add(Pair(score, PairKind.OPPOSITE)), transform)
+            return transformed(operation, operation.add(Pair(score, PairKind.OPPOSITE)), transform)
         negative = (votes.weights < 0).any()
         return operation.add(Pair(score, PairKind.OPPOSITE if negative else PairKind.COMPLEMENT))
     always = votes.always(nodes)
@@ -96,7 +91,7 @@ def _two_classes(operation: Operation, nodes: Nodes, votes: Votes, base: NDArray
     elif base.any() and 0 not in always:
         raise Unsupported("some rows may get a score of class 0 and others none, and there is a base value")
     both = np.array([base[0], 0], np.float32) if len(base) else base
-    return _function(operation, _scores(operation, nodes, votes, 2, both, SUM), transform)
+    return transformed(operation, _scores(operation, nodes, votes, 2, both, SUM), transform)
 
 
 def regressor(operation: Operation) -> Value:
@@ -116,7 +111,7 @@ def regressor(operation: Operation) -> Value:
         operation.fail(f"aggregate_function: expected {', '.join(_AGGREGATES)}, got {name}")
     base = _floats(operation, "base_values")
     nodes, votes = _read(operation, "target")
-    targets, transform = operation.integer("n_targets", 0), _transform(operation)
+    targets, transform = operation.integer("n_targets", 0), post_transform(operation)
     if len(base) not in (0, targets):
         operation.fail(f"base_values: expected none or {targets}, got {len(base)}")
     return _targets(operation, nodes, votes, targets, base, _AGGREGATES[name], transform)
@@ -144,14 +139,12 @@ def ensemble(operation: Operation) -> Value:
     )
     if operation.version < _FIRST_VERSION:
         raise Unsupported(f"it is an operator of version {_FIRST_VERSION}")
-    aggregate, transform = operation.integer("aggregate_function", 1), operation.integer("post_transform", 0)
-    if not 0 <= aggregate < len(_AGGREGATE_NUMBERS) or not 0 <= transform < len(_TRANSFORMS):
-        operation.fail(f"expected aggregate_function 0 to 3 and post_transform 0 to 4, got {aggregate} and {transform}")
-    if _TRANSFORMS[transform] == "PROBIT":
-        raise Unsupported("post_transform PROBIT")
+    aggregate, transform = operation.integer("aggregate_function", 1), post_transform(operation, by_number=True)
+    if not 0 <= aggregate < len(_AGGREGATE_NUMBERS):
+        operation.fail(f"aggregate_function: expected 0 to 3, got {aggregate}")
     nodes, votes = _read_leaves(operation)
     targets, none = operation.integer("n_targets", 0), np.empty(0, np.float32)
-    return _targets(operation, nodes, votes, targets, none, _AGGREGATE_NUMBERS[aggregate], _TRANSFORMS[transform])
+    return _targets(operation, nodes, votes, targets, none, _AGGREGATE_NUMBERS[aggregate], transform)
 
 
 def _targets(
@@ -170,7 +163,7 @@ def _targets(
         return _scores(operation, nodes, votes, 1, base, aggregate)
     if not set(np.flatnonzero(base).tolist()) <= votes.always(nodes):
         raise Unsupported("some rows may get no score of a target that has a base value")
-    return _function(operation, _scores(operation, nodes, votes, targets, base, aggregate), transform)
+    return transformed(operation, _scores(operation, nodes, votes, targets, base, aggregate), transform)
 
 
 def _scores(
@@ -184,20 +177,6 @@ def _scores(
         raise Unsupported(f"{targets} targets, where {MAX_COLUMNS} are supported")
     start = base if len(base) else np.zeros(targets, np.float32)
     return operation.add(Trees(operation.register(), make_forest(nodes, votes, start, aggregate)))
-
-
-def _function(operation: Operation, source: int, transform: str) -> int:
-    """Add the step of a post transform, where there is one."""
-    return source if transform == "NONE" else operation.add(Apply(source, _FUNCTIONS[transform]))
-
-
-def _transform(operation: Operation) -> str:
-    name = operation.text("post_transform", "NONE")
-    if name not in _TRANSFORMS:
-        operation.fail(f"post_transform: expected {', '.join(_TRANSFORMS)}, got {name}")
-    if name == "PROBIT":
-        raise Unsupported("post_transform PROBIT")
-    return name
 
 
 def _floats(operation: Operation, name: str) -> NDArray[np.float32]:

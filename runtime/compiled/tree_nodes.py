@@ -1,6 +1,7 @@
 """Nodes of trees as the operators list them, and how they become a `Forest`."""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Nodes:
     false: Indices
     missing_true: NDArray[np.bool_]
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> NoReturn:
         """Raise a `MalformedGraph` that names the graph's node."""
         raise MalformedGraph(f"{self.path}: {reason}")
 
@@ -145,7 +146,7 @@ class NodeIndex:
             raise MalformedGraph(f"{self._path}: {what}: no node {ids[missing]} in tree {trees[missing]}")
         return found
 
-    def _fail(self, expected: str, key: int, got: str) -> None:
+    def _fail(self, expected: str, key: int, got: str) -> NoReturn:
         raise MalformedGraph(f"{self._path}: expected {expected} {key & 0x7FFFFFFF} in tree {key >> 31}, {got}")
 
 
