@@ -13,6 +13,8 @@ import numpy as np
 from bench.connections import Reply, Transport
 from bench.open_loop import PATIENCE_SECONDS, UNANSWERED, Outcome, Strict, Watcher
 
+_LONGEST_SLEEP = 0.1  # seconds
+
 
 def saturate(
     transport: Transport,
@@ -21,6 +23,7 @@ def saturate(
     clock: Callable[[], float] = time.perf_counter,
     watcher: Watcher | None = None,
     patience: float = PATIENCE_SECONDS,
+    wait: Callable[[float], None] | None = None,
 ) -> Outcome:
     """Keep all connections busy for some seconds, and return what was answered.
 
@@ -38,6 +41,8 @@ def saturate(
         Takes the replies; by default `Strict`.
     patience : float
         Seconds without any reply after which all that wait are given up.
+    wait : callable
+        Sleeps until a reply has come or for some seconds at most; by default the client does not sleep.
 
     Returns
     -------
@@ -76,6 +81,8 @@ def saturate(
             break
         if not worked:
             worked = watcher.idle(0.0)
+        if wait and not worked:
+            wait(_LONGEST_SLEEP)
     stop = clock()
     for number, begun in waiting.values():
         latencies[number] = stop - begun

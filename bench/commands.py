@@ -49,6 +49,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     loop.add_argument("--warm-up", type=_seconds, default=1.0, metavar="S", help="seconds before each step (1)")
     loop.add_argument("--connections", type=_count, default=32, metavar="N", help="kept open (%(default)s)")
     loop.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="without any reply (10)")
+    loop.add_argument("--sleep", action="store_true", help="leave the core to others while nothing is due")
     rows = parser.add_argument_group("rows")
     rows.add_argument("--data", type=Path, metavar="FILE", help="rows: .csv, .npy, .npz or .jsonl; else made up")
     rows.add_argument("--rows", type=_count, default=0, metavar="N", help="send batches of N rows")
@@ -97,6 +98,7 @@ def _load(options: argparse.Namespace) -> int:
         tolerance=options.tolerance,
         pid=options.pid,
         timeout=options.timeout,
+        sleeps=options.sleep,
     )
     made = machine.describe(machine.own_command())
     steps = Load(plan, shown=sys.stderr.isatty()).measure()

@@ -61,6 +61,8 @@ class Plan:
         Process whose processor time, with that of its children, is counted; 0 for none.
     timeout : float
         Seconds without any reply after which the load gives up.
+    sleeps : bool
+        Whether the client leaves its core to others while nothing is due.
     """
 
     url: SplitResult
@@ -80,6 +82,7 @@ class Plan:
     tolerance: float = TOLERANCE
     pid: int = 0
     timeout: float = 10.0
+    sleeps: bool = False
 
     @property
     def route(self) -> str:
@@ -228,6 +231,7 @@ class Load:
         transport = Sockets(plan.url.hostname or "", plan.url.port or 80, plan.connections)
         progress = Progress(name, self._shown)
         watch = Watch(inbox, progress)
+        wait = transport.wait if plan.sleeps else None
         try:
             with no_collection():
                 if rate:
@@ -238,9 +242,12 @@ class Load:
                         arrivals=arrivals,
                         watcher=watch,
                         patience=plan.timeout,
+                        wait=wait,
                     )
                 else:
-                    outcome = saturate(transport, self.requests, seconds, watcher=watch, patience=plan.timeout)
+                    outcome = saturate(
+                        *(transport, self.requests, seconds), watcher=watch, patience=plan.timeout, wait=wait
+                    )
         finally:
             transport.close()
             progress.close()

@@ -26,7 +26,7 @@ SUITES = ("test_predictor.py", "test_codec.py", "test_lane.py", "test_batches.py
 
 _SHOWN = (50, 95, 99)
 _FEW = 100
-_OPTIONS = ("--benchmark-only", "--benchmark-quiet", "--benchmark-max-time=0.5", "--quiet")
+_OPTIONS = ("--benchmark-only", "--benchmark-quiet", "--benchmark-max-time=0.2", "--quiet")
 
 _TEXT = """# The parts of the server, measured inside one process
 

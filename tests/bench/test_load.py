@@ -79,6 +79,11 @@ def test_batches_of_a_real_server_are_right(
     assert step["rows_per_second"] == pytest.approx(70 * step["rate"])
 
 
+def test_a_client_that_sleeps_gets_the_same_answers(server: RunningServer, capsys: Capture) -> None:
+    report = report_of(capsys, f"http://127.0.0.1:{server.port}", *QUICK, "--closed", "--sleep")
+    assert [(step["loop"], step["errors"]) for step in report["steps"]] == [("closed", 0), ("open", 0)]
+
+
 def test_a_sweep_finds_its_rates(server: RunningServer, capsys: Capture) -> None:
     url = f"http://127.0.0.1:{server.port}"
     assert tickline.main(["load", url, "--sweep", "--duration", "50ms", "--warm-up", "0", "--slo", "p50=10s"]) == 0
