@@ -3,7 +3,7 @@
 from typing import Any
 
 from features_fast import _layout as at
-from features_fast._lanes import LANES, PAIRS, lane, lanes, pairs, rise, where_below
+from features_fast._lanes import EIGHT, LANES, PAIRS, beside, lane, lanes, pairs, rise, where_below
 from features_fast._part import DOUBLE, DOUBLES, INT, VOID, Floats, part
 from features_fast._vectors import load, store
 
@@ -39,6 +39,27 @@ def smooth(signal: float, macd: float) -> float:
     return signal + (2.0 / 10.0) * (macd - signal)
 
 
+@part(PAIRS(DOUBLES, INT), inline=True)
+def moves(s: Floats, j: int) -> Any:
+    """Return rise and fall of eight bars from place ``j`` on, in pairs, those of even and those of odd bars."""
+    change = load(s, at.CLOSE + j) - load(s, at.CLOSE + j - 1)
+    return pairs(rise(change) + at.STILL, rise(0.0 - change) + at.STILL)
+
+
+@part(EIGHT(DOUBLES, INT, LANES), inline=True)
+def advance_eight(s: Floats, j: int, averages: Any) -> Any:
+    """Return the averages after each of the eight bars from place ``j`` on."""
+    even, odd = moves(s, j)
+    a = advance(averages, beside(s[at.CLOSE + j], even, 0))
+    b = advance(a, beside(s[at.CLOSE + j + 1], odd, 0))
+    c = advance(b, beside(s[at.CLOSE + j + 2], even, 1))
+    d = advance(c, beside(s[at.CLOSE + j + 3], odd, 1))
+    e = advance(d, beside(s[at.CLOSE + j + 4], even, 2))
+    f = advance(e, beside(s[at.CLOSE + j + 5], odd, 2))
+    g = advance(f, beside(s[at.CLOSE + j + 6], even, 3))
+    return a, b, c, d, e, f, g, advance(g, beside(s[at.CLOSE + j + 7], odd, 3))
+
+
 @part(LANES(DOUBLES, INT), inline=True)
 def _inputs(s: Floats, j: int) -> Any:
     c = s[at.CLOSE + j]
@@ -59,15 +80,21 @@ def recur(s: Floats, p: int, first: int, k: int, t: int) -> None:
             signal += lane(averages, 3) - lane(averages, 4)
             if t + i == _SIGNAL_FIRST + _SIGNAL_BARS - 1:
                 signal = signal / _SIGNAL_BARS
-    for i in range(seeded, k):
+    i = seeded
+    while i + 8 <= k:
+        a, b, c, d, e, f, g, averages = advance_eight(s, p + i, averages)
+        signal = smooth(signal, lane(a, 3) - lane(a, 4))
+        signal = smooth(signal, lane(b, 3) - lane(b, 4))
+        signal = smooth(signal, lane(c, 3) - lane(c, 4))
+        signal = smooth(signal, lane(d, 3) - lane(d, 4))
+        signal = smooth(signal, lane(e, 3) - lane(e, 4))
+        signal = smooth(signal, lane(f, 3) - lane(f, 4))
+        signal = smooth(signal, lane(g, 3) - lane(g, 4))
+        signal = smooth(signal, lane(averages, 3) - lane(averages, 4))
+        i += 8
+    while i < k:
         averages = advance(averages, _inputs(s, p + i))
         signal = smooth(signal, lane(averages, 3) - lane(averages, 4))
+        i += 1
     store(s, at.AVERAGES, averages)
     s[at.SIGNAL] = signal
-
-
-@part(PAIRS(DOUBLES, INT), inline=True)
-def moves(s: Floats, j: int) -> Any:
-    """Return rise and fall of eight bars from place ``j`` on, in pairs, those of even and those of odd bars."""
-    change = load(s, at.CLOSE + j) - load(s, at.CLOSE + j - 1)
-    return pairs(rise(change) + at.STILL, rise(0.0 - change) + at.STILL)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from features_fast import _layout as at
-from features_fast._averages import advance, moves, recur, smooth
+from features_fast._averages import advance, advance_eight, moves, recur, smooth
 from features_fast._lanes import EIGHT, LANES, PAIRS, beside, lane, lanes, root, unless_zero
 from features_fast._part import DOUBLES, INT, ROWS, VOID, Floats, part
 from features_fast._vectors import address, load, onward, store, store_line, store_tile, turn
@@ -97,16 +97,7 @@ def _write_tiles(
     computed between the tiles of these. Rows that are complete are sent to ``far`` meanwhile.
     """
     averages, signal = load(s, at.AVERAGES), s[at.SIGNAL]
-    j = p + first
-    even, odd = moves(s, j)
-    a = advance(averages, beside(s[at.CLOSE + j], even, 0))
-    b = advance(a, beside(s[at.CLOSE + j + 1], odd, 0))
-    c = advance(b, beside(s[at.CLOSE + j + 2], even, 1))
-    d = advance(c, beside(s[at.CLOSE + j + 3], odd, 1))
-    e = advance(d, beside(s[at.CLOSE + j + 4], even, 2))
-    f = advance(e, beside(s[at.CLOSE + j + 5], odd, 2))
-    g = advance(f, beside(s[at.CLOSE + j + 6], even, 3))
-    h = advance(g, beside(s[at.CLOSE + j + 7], odd, 3))
+    a, b, c, d, e, f, g, h = advance_eight(s, p + first, averages)
     for i in range(first, stop, 8):
         columns, averages = turn((a, b, c, d, e, f, g, h)), h
         macd = columns[3] - columns[4]
