@@ -28,6 +28,13 @@ _SHOWN = (50, 95, 99)
 _FEW = 100
 _OPTIONS = ("--benchmark-only", "--benchmark-quiet", "--benchmark-max-time=0.2", "--quiet")
 
+_BUSY_LOAD = 0.7
+"""Load of the machine, before anything was measured, that is more than a shell and an editor."""
+_BUSY = """
+
+**Other work ran on the machine**: times are longer than on a quiet one, and ratios of long calls say little, because the
+two sides were not measured at the same time."""
+
 _TEXT = """# The parts of the server, measured inside one process
 
 Made by `{command}` on {date}: {processor}, {cores} cores, {system}, Python {python}; load of the machine when it began:
@@ -37,7 +44,7 @@ Nothing here goes over a network. Each call brings other data: 500 rows in turn,
 know the next one. Ours and what it is compared with were measured in one run, one after the other; "ratio" is the
 yardstick's median over ours. Percentiles are those of the rounds themselves; a round is one call, or as many as the
 clock needs to see them. With fewer than {few} rounds there is no p99. What other processes did meanwhile is in the
-high percentiles; [the server on the wire](serving-benchmark.md) is measured apart.
+high percentiles; [the server on the wire](serving-benchmark.md) is measured apart.{busy}
 
 | work | by | p50 | p95 | p99 | ratio | rounds |
 |---|---|---|---|---|---|---|
@@ -76,7 +83,8 @@ def render(results: dict[str, Any]) -> str:
     ]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     facts = {**made, "date": made["date"][:10], "versions": versions}
-    return _TEXT.format(**facts, few=_FEW, rows="\n".join(rows))
+    busy = _BUSY if made["load"] > _BUSY_LOAD else ""
+    return _TEXT.format(**facts, few=_FEW, busy=busy, rows="\n".join(rows))
 
 
 def _row(work: str, side: str, found: dict[str, Any], ours: dict[str, Any]) -> str:
@@ -88,10 +96,14 @@ def _row(work: str, side: str, found: dict[str, Any], ours: dict[str, Any]) -> s
         seconds(found["p50"]),
         seconds(found["p95"]),
         p99,
-        "" if own else f"{found['p50'] / ours['p50']:.2f}",
+        "" if own else _ratio(found["p50"] / ours["p50"]),
         f"{found['rounds']:,}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main(arguments: list[str]) -> int:
