@@ -134,8 +134,9 @@ other work on the machine when it began: load {machine["load"]}.
 
 All engines run the same models on the same rows in one process on one core, in turn, in short rounds; times are
 processor time, medians over rounds. "ratio" is that of the medians, theirs to ours. Every row differs from the one
-before it. Ours and onnxruntime include the scaler; onnxruntime runs on one thread, its single rows by buffers bound
-once. tl2cgen and treelite get scaled rows, and tl2cgen's matrices are made beforehand. LightGBM's model has none.
+before it; all give the same probabilities, which is checked. Ours and onnxruntime include the scaler; onnxruntime runs
+on one thread, its single rows by buffers bound once. tl2cgen and treelite get scaled rows, and tl2cgen's matrices are
+made beforehand. LightGBM's model has no scaler.
 
 ## What was asked for
 

@@ -100,18 +100,19 @@ class Tl2cgen:
 
     def __init__(self, path: Path) -> None:
         library = path.with_suffix(".so")
-        model = treelite.sklearn.import_model(joblib.load(path.with_suffix(".joblib"))[-1])
+        self.scaler, classifier = joblib.load(path.with_suffix(".joblib"))
+        model = treelite.sklearn.import_model(classifier)
         tl2cgen.export_lib(model, toolchain="gcc", libpath=str(library), params={"parallel_comp": 16})
         self.predictor = tl2cgen.Predictor(str(library), nthread=1)
 
     def single(self, rows: Any) -> Work:
         """Return work over all rows, one by one."""
-        matrices = [tl2cgen.DMatrix(row[None], dtype="float32") for row in rows]
+        matrices = [tl2cgen.DMatrix(row[None], dtype="float32") for row in self.scaler.transform(rows)]
         return lambda: [self.predictor.predict(matrix) for matrix in matrices]
 
     def batch(self, rows: Any) -> Work:
         """Return work over all rows at once."""
-        matrix = tl2cgen.DMatrix(rows, dtype="float32")
+        matrix = tl2cgen.DMatrix(self.scaler.transform(rows), dtype="float32")
         return lambda: self.predictor.predict(matrix)
 
 
@@ -120,19 +121,25 @@ class Gtil:
 
     def __init__(self, path: Path) -> None:
         text = path.with_suffix(".txt")
+        self.scaler = None
         if text.exists():
             self.model = treelite.frontend.load_lightgbm_model(text)
         else:
-            self.model = treelite.sklearn.import_model(joblib.load(path.with_suffix(".joblib"))[-1])
+            self.scaler, classifier = joblib.load(path.with_suffix(".joblib"))
+            self.model = treelite.sklearn.import_model(classifier)
+
+    def _scaled(self, rows: Any) -> Any:
+        return rows if self.scaler is None else self.scaler.transform(rows)
 
     def single(self, rows: Any) -> Work:
         """Return work over all rows, one by one."""
-        given = [row[None] for row in rows]
+        given = [row[None] for row in self._scaled(rows)]
         return lambda: [treelite.gtil.predict(self.model, row, nthread=1) for row in given]
 
     def batch(self, rows: Any) -> Work:
         """Return work over all rows at once."""
-        return lambda: treelite.gtil.predict(self.model, rows, nthread=1)
+        scaled = self._scaled(rows)
+        return lambda: treelite.gtil.predict(self.model, scaled, nthread=1)
 
 
 class Lleaves:
@@ -217,10 +224,20 @@ def paired(works: dict[str, Work], rows: dict[str, int], seconds: float) -> dict
     return found
 
 
+def check(made: dict[str, Any], rows: Any) -> None:
+    """Stop where engines do not answer alike; thresholds of float64 may decide otherwise on a row in a thousand."""
+    answers = {name: np.asarray(engine.batch(rows)()).reshape(len(rows), -1)[:, -1] for name, engine in made.items()}
+    for name, answer in answers.items():
+        differ = int((np.abs(answer - answers["ours"]) > 1e-4).sum())
+        if differ > len(rows) // 1_000:
+            raise SystemExit(f"{name}: {differ} of {len(rows)} probabilities differ from ours")
+
+
 def measure(path: Path, batches: tuple[int, ...], names: set[str] | None, seconds: float) -> dict[str, Any]:
     """Measure all engines on a model: single rows, and batches."""
     made = {name: kind(path) for name, kind in engines(path.name).items() if names is None or name in names}
     rows = rows_of(max(batches))
+    check(made, rows[:1_000])
     few = {name: 5 if name == "scikit-learn" else SINGLE_ROWS for name in made}
     single = paired({name: engine.single(rows[: few[name]]) for name, engine in made.items()}, few, seconds)
     results: dict[str, Any] = {"single": single, "batches": {}}
