@@ -32,8 +32,8 @@ _BUSY_LOAD = 0.7
 """Load of the machine, before anything was measured, that is more than a shell and an editor."""
 _BUSY = """
 
-**Other work ran on the machine**: times are longer than on a quiet one, and ratios of long calls say little, because the
-two sides were not measured at the same time."""
+**Other work ran on the machine**: times are longer than on a quiet one, and ratios of long calls say little, because
+the two sides were not measured at the same time."""
 
 _TEXT = """# The parts of the server, measured inside one process
 
