@@ -48,11 +48,13 @@ test-system: .venv/kernels .venv-system/installed ## run the tests that need Doc
 	tests/system/install
 	$(BIN)/pytest -m system
 
-bench: .venv/kernels ## run all benchmarks
+bench: .venv/kernels ## run all benchmarks, and compare the parts of the server with their baseline
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
+	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check
 
-bench-smoke: .venv/kernels ## run every benchmark for a moment, to see that each one works
-	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.05 --benchmark-min-rounds=3 --benchmark-warmup=off
+bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that nothing has become slower
+	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.02 --benchmark-min-rounds=2 --benchmark-warmup=off
+	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet
