@@ -65,4 +65,5 @@ lock: .venv/installed ## compile the lock files anew
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
+	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
 	$(LOCK) requirements/system.in --output-file requirements/system.txt
