@@ -39,14 +39,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it succeeded, 1 with one line on standard error when something outside is wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(arguments)
         return options.run(options) or 0
     except TicklineError as error:
         print(f"tickline: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        print(f"tickline: {error.name} is not installed: pip install 'tickline[train]'", file=sys.stderr)
+        module, _ = COMMANDS[arguments[0]]
+        extra = "bench" if module.startswith("bench.") else "train"
+        print(f"tickline: {error.name} is not installed: pip install 'tickline[{extra}]'", file=sys.stderr)
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say

@@ -192,3 +192,11 @@ def test_bad_usage_is_two(arguments: list[str], message: str, capsys: Capture) -
         tickline.main(["load", *arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_missing_library_names_the_extra_that_has_it(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name in ("bench.load", "bench.histogram")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hdrh.histogram", None)
+    assert tickline.main(["load", f"http://127.0.0.1:{free_port()}", *QUICK]) == 1
+    assert capsys.readouterr().err.endswith("is not installed: pip install 'tickline[bench]'\n")
