@@ -41,9 +41,8 @@ def measure(seconds: float) -> Results:
         environ = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
         command = [str(python), str(ROOT / "bench" / "peers" / "forest_engines.py"), folder]
         load = os.getloadavg()[0]
-        done = subprocess.run(
-            command, env=environ | {"PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.PIPE, text=True
-        )
+        subprocess.run(command, env=environ | {"PYTHONPATH": str(ROOT)}, check=True)
+        found: Results = json.loads((Path(folder) / "results.json").read_text())
     machine = {
         "processor": _processor(),
         "caches": _caches(),
@@ -53,7 +52,6 @@ def measure(seconds: float) -> Results:
         "versions": versions("forests", _PEERS),
         "load": round(load, 1),
     }
-    found: Results = json.loads(done.stdout)
     return {"machine": machine, **found}
 
 

@@ -1,6 +1,6 @@
 """All engines on the same models, in turn, in one process: ``python bench/peers/forest_engines.py FOLDER``.
 
-Runs in the environment of `requirements/peer-forests.txt`, with the repository on the path; prints JSON.
+Runs in the environment of `requirements/peer-forests.txt`, with the repository on the path.
 """
 
 import json
@@ -254,18 +254,20 @@ def measure(path: Path, batches: tuple[int, ...], names: set[str] | None, second
 
 
 def main(folder: Path) -> None:
-    """Print what was measured."""
+    """Write what was measured beside the plan; what libraries print goes where they print it."""
     warnings.simplefilter("ignore")  # scikit-learn and LightGBM miss feature names, row by row
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     plan = json.loads((folder / "plan.json").read_text())
     seconds = plan["seconds"]
     done: dict[str, dict[str, Any]] = {"main": {}, "sweep": {}}
     for spec in plan["main"]:
+        sys.stderr.write(f"{spec['name']}\n")
         done["main"][spec["name"]] = measure(folder / spec["stem"], BATCHES, None, seconds)
     for spec in plan["sweep"]:
+        sys.stderr.write(f"{spec['name']}, ours and onnxruntime\n")
         path = folder / spec["stem"]
         done["sweep"][spec["name"]] = measure(path, (SWEEP_BATCH,), {"ours", "onnxruntime"}, seconds)
-    sys.stdout.write(json.dumps(done))
+    (folder / "results.json").write_text(json.dumps(done))
 
 
 if __name__ == "__main__":
