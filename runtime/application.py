@@ -1,8 +1,10 @@
 """The ASGI application: life cycle, accounting of requests, routes."""
 
+import asyncio
 import logging
-import time
+from http import HTTPStatus
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -10,7 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from features_fast.errors import TicklineError
-from runtime import bars_endpoints, endpoints, inference_endpoints
+from runtime import bars_endpoints, endpoints, inference_endpoints, logs
+from runtime.drain import Drain
+from runtime.gate import Gate
+from runtime.heartbeat import Heartbeat
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.settings import Settings
 from runtime.stages import STARTED
@@ -51,13 +56,14 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop the worker; a model that is refused is one line in the log."""
         await receive()
+        loop = asyncio.get_running_loop()
         try:
             self.worker = worker = Worker(self._settings, self._folder)
             grpc_server = await start_grpc(worker) if self._settings.grpc_port else None
         except TicklineError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        self._routes = Starlette(
+        routes = Starlette(
             routes=[*endpoints.ROUTES, *bars_endpoints.ROUTES, *inference_endpoints.ROUTES],
             exception_handlers={
                 Problem: answer_problem,
@@ -65,7 +71,10 @@ class Application:
                 Exception: answer_unexpected,
             },
         )
-        self._routes.state.worker = worker
+        routes.state.worker = worker
+        self._gate = Gate(routes, worker)
+        Drain(self._settings.drain_seconds, worker.drain, loop)
+        heartbeat = Heartbeat(self._settings.hang_seconds, loop)
         card = worker.model.card
         logger.info(
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
@@ -73,6 +82,7 @@ class Application:
         worker.self_check.log(logger)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        heartbeat.stop()
         if grpc_server:
             await grpc_server.stop()
         await worker.stop()
@@ -80,22 +90,38 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request and count it."""
-        metrics = self.worker.metrics
-        scope[STARTED] = started = time.perf_counter_ns()
-        status = 500
+        metrics, started, method = self.worker.metrics, scope[STARTED], scope["method"]
+        identity, status = self._identify(scope), 500
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if identity:
+                    message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
             await send(message)
 
         metrics.begin()
         try:
-            await self._routes(scope, receive, watch)
+            await self._gate(scope, receive, watch)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.end(route, scope["method"], status, time.perf_counter_ns() - started)
+            duration = perf_counter_ns() - started
+            route = scope.get("route")  # what is refused before it has one is counted by its path
+            metrics.end(route.path if route else scope["path"], method, status, duration)
+            if status == HTTPStatus.GATEWAY_TIMEOUT:
+                metrics.rejected("deadline")
+            if self._settings.access_log:
+                path = scope["raw_path"].decode("ascii")
+                logs.log_access(scope["client"], method, path, status, duration, identity)
+
+    def _identify(self, scope: Scope) -> str:
+        """Return the id of a request that has one, or gets one for the access log, and let the log know it."""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+        if given is None and not self._settings.access_log:
+            return ""
+        identity = logs.new_id() if given is None else logs.accept_id(given)
+        logs.REQUEST_ID.set(identity)
+        return identity
 
 
 async def start_grpc(worker: Worker) -> "GrpcServer":

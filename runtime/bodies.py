@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
+from runtime.deadlines import check_deadline
 from runtime.problems import Problem
 
 JSON = "application/json"
@@ -46,6 +47,7 @@ async def stream_body(request: Request, limit: int) -> AsyncIterator[bytes]:
             if received > limit:
                 raise _too_large(limit, f"at least {received}")
             yield chunk
+            check_deadline()
     except ClientDisconnect:
         raise Problem(400, "the client left before the end of the body") from None
 

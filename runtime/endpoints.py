@@ -1,6 +1,5 @@
 """Thin handlers: from a request to the worker and back."""
 
-import hmac
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.routing import Route
 
 from features_fast.errors import TicklineError
 from features_fast.specification import FEATURES, specification_hash
+from runtime.authentication import Tokens
 from runtime.batch_endpoint import batch
 from runtime.bodies import JSON, media_type, read_body
 from runtime.home import describe_service, render_home
@@ -88,18 +88,19 @@ async def demo(request: Request) -> Response:
 async def reload(request: Request) -> Response:
     """Serve the model file as it is now, in all workers or in none."""
     worker = get_worker(request)
-    _authorize(request, worker.settings.reload_token)
+    worker.renew_tokens()
+    _authorize(request, worker.reload_tokens)
     try:
         return _json(await worker.reload())
     except TicklineError as error:
         raise Problem(409, f"{error}; the model that was served before serves on") from None
 
 
-def _authorize(request: Request, token: str) -> None:
-    """Let in who has the token; without one, who calls over loopback itself and not through a proxy."""
-    if token:
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+def _authorize(request: Request, tokens: Tokens) -> None:
+    """Let in who has a token; without any, who calls over loopback itself and not through a proxy."""
+    if tokens:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not tokens.admit(given):
             challenge = {"WWW-Authenticate": "Bearer"}
             raise Problem(401, "expected the reload token as a bearer token", field="Authorization", headers=challenge)
         return

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from features_fast.errors import TicklineError
 from runtime._messages import inference_pb2 as messages
 from runtime.artifact import ModelCard
+from runtime.deadlines import set_time_left
 from runtime.inference_protocol import (
     DATATYPES,
     OUTPUTS,
@@ -44,10 +46,15 @@ _CONTENTS = {
 }
 """Fields of `InferTensorContents` by datatype."""
 
+_OPEN = frozenset({"ServerLive", "ServerReady", "ModelReady"})
+"""Methods that ask for no token: probes have none."""
+
 _CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """Status codes of problems; every other one is an invalid argument."""
 
@@ -80,7 +87,9 @@ class GrpcServer:
             "ModelInfer": self._model_infer,
         }
         # Messages come and go as bytes: what is no message is answered like every other fault of a request.
-        handlers = {name: grpc.unary_unary_rpc_method_handler(_method(answer)) for name, answer in methods.items()}
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(_method(worker, name, answer)) for name, answer in methods.items()
+        }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def start(self) -> None:
@@ -88,7 +97,11 @@ class GrpcServer:
         settings = self._worker.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
-            self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
+            if settings.tls_cert_file and settings.tls_key_file:
+                pair = settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes()
+                self._server.add_secure_port(f"{host}:{settings.grpc_port}", grpc.ssl_server_credentials([pair]))
+            else:
+                self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
         except RuntimeError as error:
             raise GrpcError(f"HOST {settings.host}, GRPC_PORT {settings.grpc_port}: {error}") from None
         await self._server.start()
@@ -132,12 +145,19 @@ class GrpcServer:
         return await infer(self._worker, model, len(content), decode, encode_reply)
 
 
-def _method(answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    """Return a method that answers errors as statuses."""
+def _method(
+    worker: Worker, name: str, answer: Callable[[bytes], Awaitable[Any]]
+) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """Return a method that asks for a token where one is needed, keeps bounds, and answers errors as statuses."""
 
     async def method(content: bytes, context: Any) -> bytes:
         try:
-            reply: bytes = (await answer(content)).SerializeToString()
+            if name not in _OPEN and not worker.predict_tokens.admit(_authorization(context)):
+                raise Problem(401, "expected a bearer token", field="authorization")
+            if (left := context.time_remaining()) is not None:
+                set_time_left(left)
+            with worker.admission.bulk(_rows(worker, content)) if name == "ModelInfer" else nullcontext():
+                reply: bytes = (await answer(content)).SerializeToString()
             return reply
         except DecodeError:
             code, detail = grpc.StatusCode.INVALID_ARGUMENT, "the request is no message of this method"
@@ -150,6 +170,17 @@ def _method(answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[bytes, Any],
         raise AssertionError("abort raises")
 
     return method
+
+
+def _authorization(context: Any) -> bytes:
+    """Return the value of the call's `authorization` metadata, as HTTP has it in a header."""
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get("authorization", "")).encode()
+
+
+def _rows(worker: Worker, content: bytes) -> int:
+    """Return how many rows a request may have, by its length."""
+    return max(1, len(content) // (4 * len(worker.model.card.feature_names)))
 
 
 def decode_request(content: bytes, card: ModelCard, max_rows: int) -> Inference:

@@ -11,42 +11,43 @@ from time import perf_counter_ns
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from runtime import logs
+from runtime.admission import too_many_requests
+from runtime.asgi_lane import MOST_HEADERS, AsgiLane, Phase
+from runtime.coalescer import Caller
+from runtime.deadlines import late, parse_deadline
+from runtime.known_heads import KnownHeads
 from runtime.problems import Problem
 
 _PATH = b"/predict"
 _POST = b"POST"
+_HOST = b"host"
 _CONTENT_TYPE = b"content-type"
 _CONTENT_LENGTH = b"content-length"
 _TRANSFER_ENCODING = b"transfer-encoding"
-_HEAD_END = b"\r\n\r\n"
-_JSON = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
-_NEEDS_THOUGHT = frozenset((b"content-encoding", b"expect", b"upgrade", b"server-timing"))
+_AUTHORIZATION = b"authorization"
+_REQUEST_ID = b"x-request-id"
+_DEADLINE = b"x-request-deadline-ms"
+_MEANS_SOMETHING = frozenset(
+    {
+        *(_HOST, _CONTENT_TYPE, _CONTENT_LENGTH, _TRANSFER_ENCODING, _AUTHORIZATION, _REQUEST_ID, _DEADLINE),
+        *(b"content-encoding", b"expect", b"upgrade", b"server-timing"),
+    }
+)
 """Headers of a request that mean something to the application's own `/predict`."""
 
-
-class AsgiLane(HttpToolsProtocol):
-    """One connection of which the application answers every request."""
-
-    def problem_reply(self, problem: Problem, keep_alive: bool) -> bytes:
-        """Return a whole reply, with the headers and in the order of the application's own."""
-        response = problem.response()
-        headers = [*self.server_state.default_headers, *response.raw_headers]
-        if not keep_alive:
-            headers.append((b"connection", b"close"))
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return b"".join((STATUS_LINE[problem.status], lines, b"\r\n", response.body))
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and end the connection, because no one knows where its next request begins."""
-        self.transport.write(self.problem_reply(Problem(400, msg), keep_alive=False))
-        self.transport.close()
+_PLAIN_VALUES = {
+    _CONTENT_TYPE: (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"),
+    _TRANSFER_ENCODING: (b"chunked",),
+}
+_HEAD_END = b"\r\n\r\n"
+_TOO_MANY_REQUESTS = too_many_requests()
 
 
 class FastLane(AsgiLane):
-    """One connection of which this class answers the predictions; see uvicorn's `HttpToolsProtocol` for the rest of it.
+    """One connection of which this class answers the predictions; see `AsgiLane` for the rest of it.
 
     Parameters
     ----------
@@ -62,16 +63,15 @@ class FastLane(AsgiLane):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        worker = config.loaded_app.worker
+        worker = self._worker
         self._coalescer = worker.coalescer
-        self._limit = worker.settings.max_body_bytes
+        self._admission = worker.admission
+        self.traces_all = worker.settings.access_log
         self._safe_digits = len(str(self._limit)) - 1  # a length of no more digits is within the limit
         self._body: list[bytes] | None = None  # of the fast request that is being read
-        self._length = 0
-        self._started = 0
-        self._ending = False
+        self._identity = ""  # the id that its client gave it
+        self._deadline = 0  # when its client gives up, 0 where it does not say
         self._head = b""
-        self._idle_timer: asyncio.TimerHandle
         self._head_of: list[tuple[bytes, bytes]] | None = None
         self._known = worker.known_heads
         self._between = True  # the parser is at the start of a request, and the connection stays open
@@ -86,7 +86,7 @@ class FastLane(AsgiLane):
         if self._known.get(data[:end]) == len(data) - end and self._is_free():
             self._started = perf_counter_ns()
             try:
-                self._coalescer.ask(data[end:], self, self._started, True)
+                self._ask(data[end:], True, "")
             except Problem:
                 pass  # the parser takes the request to where problems are answered
             else:
@@ -99,6 +99,7 @@ class FastLane(AsgiLane):
     # Parser callbacks
     def on_message_begin(self) -> None:
         """Begin a request; the scope waits until it is known to be needed."""
+        self._phase = Phase.HEAD
         self._started = perf_counter_ns()
         self._between = False
         self.url = b""
@@ -108,8 +109,9 @@ class FastLane(AsgiLane):
     def on_headers_complete(self) -> None:
         """Choose the lane."""
         if self._is_plain():
+            self._phase = Phase.BODY
             self._body = []
-            self._length = 0
+            self._received = self._chunks = self._excess = 0
         else:
             self._begin_slow()
 
@@ -119,28 +121,30 @@ class FastLane(AsgiLane):
             super().on_body(body)
             return
         self._body.append(body)
-        self._length += len(body)
-        if self._length > self._limit:
+        self._received += len(body)
+        if self._received > self._limit:
             self._hand_over()
 
     def on_message_complete(self) -> None:
         """Answer."""
-        keep_alive = self.parser.should_keep_alive() and not self._ending
+        keep_alive = self.parser.should_keep_alive() and self._worker.ready and not self._ending
         self._between = keep_alive and not self.parser.should_upgrade()
         chunks = self._body
         if chunks is None:
             super().on_message_complete()
             return
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
-            self._coalescer.ask(body, self, self._started, keep_alive)
+            if self._deadline and perf_counter_ns() > self._deadline:
+                raise late()
+            self._ask(chunks[0] if len(chunks) == 1 else b"".join(chunks), keep_alive, self._identity)
         except Problem:
             self._hand_over()
             super().on_message_complete()
         else:
             self._body = None
-            if self._between and _TRANSFER_ENCODING not in dict(self.headers):
-                self._learnt = self._length
+            self._phase = Phase.IDLE
+            if self._between and self._comes_again():
+                self._learnt = self._received
 
     def _is_free(self) -> bool:
         """Tell whether nothing before a request still waits for its answer, and an answer can be written."""
@@ -150,20 +154,39 @@ class FastLane(AsgiLane):
         """Tell whether a request is one that this lane answers: a JSON row by HTTP/1.1, without a special wish."""
         if self.url != _PATH or self.parser.get_method() != _POST or self.parser.get_http_version() != "1.1":
             return False
-        if not self._is_free():
+        if not self._is_free() or not self.predicts:
             return False
+        if self._most_head_bytes > self._head_limit or len(self.headers) > MOST_HEADERS:
+            return False
+        hosts, authorization = 0, b""
+        self._identity, self._deadline = "", 0
         for name, value in self.headers:
-            if name in _NEEDS_THOUGHT or (name == _CONTENT_TYPE and value not in _JSON):
+            if name not in _MEANS_SOMETHING:
+                continue
+            if name == _CONTENT_LENGTH:
+                if len(value) > self._safe_digits:
+                    return False
+            elif name == _HOST:
+                hosts += 1
+            elif name == _AUTHORIZATION:
+                authorization = value
+            elif name == _REQUEST_ID:
+                self._identity = logs.accept_id(value)
+            elif name == _DEADLINE and (deadline := parse_deadline(value, self._started)):
+                self._deadline = deadline
+            elif value not in _PLAIN_VALUES.get(name, ()):
                 return False
-            if name == _CONTENT_LENGTH and len(value) > self._safe_digits:
-                return False
-        return True
+        return hosts == 1 and self._worker.predict_tokens.admit(authorization)
+
+    def _comes_again(self) -> bool:
+        """Tell whether the head of the request just read is worth to be remembered, and says how long its body is."""
+        return not self._identity and not self._deadline and _TRANSFER_ENCODING not in dict(self.headers)
 
     def _begin_slow(self) -> None:
         """Give what has been parsed so far to uvicorn's own protocol."""
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        url, headers, expect, started = self.url, self.headers, self.expect_100_continue, self._started
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expect
+        self.url, self.expect_100_continue, self._started = url, expect, started
         self.headers += headers  # the list that the new scope holds
         super().on_headers_complete()
 
@@ -175,7 +198,19 @@ class FastLane(AsgiLane):
             super().on_body(chunk)
 
     # Replies
-    def answer(self, reply: bytes, keep_alive: bool) -> None:
+    def _ask(self, body: bytes, keep_alive: bool, identity: str) -> None:
+        """Ask for a prediction, or refuse it where the worker has too much to do; raises Problem."""
+        caller: Caller = self
+        if identity or self.traces_all:
+            caller = _Traced(self, identity or logs.new_id(), self._started)
+        if self._admission.take():
+            self._coalescer.ask(body, caller, self._started, keep_alive)
+        else:
+            self._coalescer.flush()  # replies keep the order of requests
+            self._worker.metrics.refused_row(503, perf_counter_ns() - self._started)
+            caller.refuse(_TOO_MANY_REQUESTS, keep_alive)
+
+    def answer(self, reply: bytes, keep_alive: bool, identity: str = "") -> None:
         """Write a prediction."""
         default_headers = self.server_state.default_headers
         if default_headers is not self._head_of:  # uvicorn makes a new list with every new date
@@ -183,62 +218,72 @@ class FastLane(AsgiLane):
             self._head = b"HTTP/1.1 200 OK\r\n" + lines + b"content-length: %d\r\ncontent-type: application/json\r\n"
             self._head_of = default_headers
         end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
-        self._write(200, b"".join((self._head % len(reply), end, reply)), keep_alive)
+        if identity:
+            end = b"x-request-id: %b\r\n%b" % (identity.encode(), end)
+        self._write(b"".join((self._head % len(reply), end, reply)), keep_alive)
 
-    def _write(self, status: int, reply: bytes, keep_alive: bool) -> None:
+    def refuse(self, problem: Problem, keep_alive: bool, identity: str = "") -> None:
+        """Write a problem."""
+        self._write(self.problem_reply(problem, keep_alive, identity), keep_alive)
+
+    def _write(self, reply: bytes, keep_alive: bool) -> None:
         """Write one reply, and keep or close the connection."""
         if self.transport.is_closing():
             return
         self.transport.write(reply)
         self.server_state.total_requests += 1
-        if self.access_log:
-            host, port = self.client or ("", 0)
-            self.access_logger.info('%s - "%s %s HTTP/%s" %d', f"{host}:{port}", "POST", "/predict", "1.1", status)
         if not keep_alive:
             self.transport.close()
         elif self.flow.write_paused:
             self.flow.pause_reading()  # a client that does not read its replies sends no more requests
 
-    def refuse(self, problem: Problem, keep_alive: bool) -> None:
-        """Write a problem."""
-        self._write(problem.status, self.problem_reply(problem, keep_alive), keep_alive)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, after all that was asked before it."""
+    def reject(self, problem: Problem, reason: str) -> None:
+        """Answer what is not read to its end, after all that was asked before it."""
         self._coalescer.flush()
-        super().send_400_response(msg)
+        if self._body is not None:
+            self._body, self._phase = None, Phase.HEAD  # the application has not seen it
+        super().reject(problem, reason)
 
     def resume_writing(self) -> None:
         """Read on when the client has taken its replies."""
         super().resume_writing()
         self.flow.resume_reading()
 
-    # Life of the connection
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection, with one timer for its whole life instead of one a request."""
+        """Begin a connection."""
         super().connection_made(transport)
-        self._started = perf_counter_ns()
-        self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._idle_timer.cancel()
-        super().connection_lost(exc)
-
-    def _close_if_idle(self) -> None:
-        """Close a connection on which no request has begun for as long as one may be idle."""
-        answering = self.cycle is not None and not self.cycle.response_complete
-        left = self.timeout_keep_alive - (perf_counter_ns() - self._started) / 1e9
-        if left > 0 or answering:
-            again = left if left > 0 else self.timeout_keep_alive
-            self._idle_timer = self.loop.call_later(again, self._close_if_idle)
-        else:
-            self.transport.close()
+        if not self.predicts:
+            self._known = KnownHeads()
 
     def shutdown(self) -> None:
-        """End the connection after the request that is being read."""
+        """End the connection after the request that it has brought or begun to bring."""
         self._coalescer.flush()
         if self._body is None:
             super().shutdown()
         else:
             self._ending = True
+
+
+class _Traced:
+    """A request with an id, which its reply and its line in the access log carry."""
+
+    def __init__(self, lane: FastLane, identity: str, started: int) -> None:
+        self._lane = lane
+        self._identity = identity
+        self._started = started
+
+    def answer(self, reply: bytes, keep_alive: bool) -> None:
+        """Write a prediction."""
+        self._lane.answer(reply, keep_alive, self._identity)
+        self._log(200)
+
+    def refuse(self, problem: Problem, keep_alive: bool) -> None:
+        """Write a problem."""
+        self._lane.refuse(problem, keep_alive, self._identity)
+        self._log(problem.status)
+
+    def _log(self, status: int) -> None:
+        lane = self._lane
+        if lane.traces_all:
+            duration = perf_counter_ns() - self._started
+            logs.log_access(lane.client, "POST", "/predict", status, duration, self._identity)

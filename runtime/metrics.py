@@ -71,6 +71,8 @@ BUCKETS = tuple(
 _FIRST_STAGE_BUCKET = 8  # what takes less than 256 ns need not be told apart
 
 RELOAD_RESULTS = ("success", "failure")
+REJECTIONS = ("in_flight", "queued_rows", "deadline", "connections", "slow", "malformed")
+"""Why a request or a connection was not served."""
 
 _ROUTE_INDEX = {route: index for index, route in enumerate(ROUTES)}
 _METHOD_INDEX = {method: index for index, method in enumerate(METHODS)}
@@ -95,7 +97,8 @@ _FAST_SUM = _FAST + LABELS * _FAST_STRIDE
 _STAGES = _FAST_SUM + 1  # per stage a histogram by powers of two, and the sum
 _STAGE_BUCKETS = 35  # up to 2**34 ns, 17 s
 _STAGE_STRIDE = _STAGE_BUCKETS + 1
-_END = _STAGES + len(STAGES) * _STAGE_STRIDE
+_REJECTIONS = _STAGES + len(STAGES) * _STAGE_STRIDE
+_END = _REJECTIONS + len(REJECTIONS)
 
 _NOTE = Struct("5q")  # predictions, and the nanoseconds of four stages
 _MOST_NOTES = 256
@@ -204,6 +207,10 @@ class Metrics:
         self.begin()
         self.end("/predict", "POST", status, nanoseconds)
 
+    def rejected(self, reason: str) -> None:
+        """Count what was not served by its reason, one of `REJECTIONS`."""
+        self._slot[_REJECTIONS + REJECTIONS.index(reason)] += 1
+
     def reloaded(self, result: str) -> None:
         """Count a reload by its result, one of `RELOAD_RESULTS`."""
         self._slot[_RELOADS + RELOAD_RESULTS.index(result)] += 1
@@ -272,6 +279,12 @@ class BoardCollector(Collector):
             summary = "When the served model was exported."
             yield GaugeMetricFamily("model_created_timestamp_seconds", summary, value=self._created)
         yield _engine_family(live)
+        rejections = CounterMetricFamily(
+            "requests_rejected_total", "Requests and connections that were not served, by reason.", labels=["reason"]
+        )
+        for index, reason in enumerate(REJECTIONS):
+            rejections.add_metric([reason], int(words[_REJECTIONS + index]))
+        yield rejections
         reloads = CounterMetricFamily("model_reloads_total", "Reloads by result.", labels=["result"])
         for index, result in enumerate(RELOAD_RESULTS):
             reloads.add_metric([result], int(words[_RELOADS + index]))
@@ -301,7 +314,7 @@ def _request_families(words: NDArray[np.uint64]) -> Iterable[Metric]:
         requests.add_metric(labels, int(counts[route, method, status]))
     yield requests
     durations = HistogramMetricFamily(
-        "http_request_duration_seconds", "Time from a request's headers to its reply's last byte.", labels=["route"]
+        "http_request_duration_seconds", "Time from a request's first byte to its reply's last.", labels=["route"]
     )
     histograms = words[_DURATIONS:_PREDICTIONS].reshape(len(ROUTES), _DURATION_STRIDE)
     bounds = [str(bound / 1e9) for bound in BUCKETS] + ["+Inf"]
@@ -315,7 +328,7 @@ def _request_families(words: NDArray[np.uint64]) -> Iterable[Metric]:
 def _stage_family(words: NDArray[np.uint64]) -> Metric:
     """Return the histograms of the stages of a prediction, whose bounds are powers of two of a nanosecond."""
     family = HistogramMetricFamily("prediction_stage_seconds", "Time of a prediction by stage.", labels=["stage"])
-    histograms = words[_STAGES:_END].reshape(len(STAGES), _STAGE_STRIDE)
+    histograms = words[_STAGES:_REJECTIONS].reshape(len(STAGES), _STAGE_STRIDE)
     bounds = [str(2**exponent / 1e9) for exponent in range(_STAGE_BUCKETS - 1)] + ["+Inf"]
     for stage, histogram in zip(STAGES, histograms, strict=True):
         if histogram.any():

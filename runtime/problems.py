@@ -58,12 +58,14 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
         if field is not None:
             self.members["field"] = field
         self.members.update(members)
+        self._response: Response | None = None
 
     def response(self) -> Response:
-        """Return the reply."""
-        return Response(
-            msgspec.json.encode(self.members), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
-        )
+        """Return the reply, which is made once."""
+        if self._response is None:
+            content = msgspec.json.encode(self.members)
+            self._response = Response(content, self.status, self.headers, MEDIA_TYPE)
+        return self._response
 
     def error_object(self) -> Response:
         """Return the reply in the form of the Open Inference Protocol, which calls every value at fault a 400."""
@@ -81,9 +83,8 @@ def _clip(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _respond(request: Request, problem: Problem) -> Response:
-    """Return the reply in the form of the protocol that the request speaks."""
-    path = request.url.path
+def respond(path: str, problem: Problem) -> Response:
+    """Return the reply in the form of the protocol that is spoken at a path."""
     spoken = path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/")
     return problem.error_object() if spoken else problem.response()
 
@@ -92,7 +93,7 @@ def answer_problem(request: Request, error: Exception) -> Response:
     """Answer a problem that an endpoint raised."""
     # Starlette types its handlers for any exception and calls them for the registered class alone.
     assert isinstance(error, Problem)
-    return _respond(request, error)
+    return respond(request.url.path, error)
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -102,9 +103,9 @@ def answer_http_exception(request: Request, error: Exception) -> Response:
         404: f"no route {request.url.path}; see / for all of them",
         405: f"{request.method} is not allowed here; expected {(error.headers or {}).get('Allow', 'another method')}",
     }.get(error.status_code, error.detail)
-    return _respond(request, Problem(error.status_code, detail, headers=error.headers))
+    return respond(request.url.path, Problem(error.status_code, detail, headers=error.headers))
 
 
 def answer_unexpected(request: Request, error: Exception) -> Response:
     """Answer a defect of ours: the log has the traceback, the client has none of it."""
-    return _respond(request, Problem(500, "an unexpected error; the server's log has the details"))
+    return respond(request.url.path, Problem(500, "an unexpected error; the server's log has the details"))

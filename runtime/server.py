@@ -6,21 +6,25 @@ import logging.config
 import os
 import signal
 import socket
+import ssl
 import tempfile
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from features_fast.errors import TicklineError
+from runtime import logs
 from runtime.application import Application
 from runtime.artifact import model_file, naming, read_sealed
+from runtime.asgi_lane import AsgiLane
+from runtime.authentication import Tokens
 from runtime.board import COMMITTED, PROPOSED, Board
 from runtime.engines import COMPILED, load_compiled
-from runtime.lane import AsgiLane, FastLane
+from runtime.lane import FastLane
 from runtime.metrics import WORDS
 from runtime.settings import Settings
+from runtime.supervisor import Supervisor
 
 logger = logging.getLogger("tickline")
 
@@ -39,7 +43,9 @@ def serve(settings: Settings) -> int:
     ServerError
         Where an address cannot be listened on, or gRPC is asked for and not installed.
     """
-    logging.config.dictConfig(_log_config(settings))
+    log_config = logs.configure(settings.log_level, settings.log_format)
+    logging.config.dictConfig(log_config)
+    _check_secrets(settings)
     if settings.grpc_port:
         _check_grpc(settings)
     path = model_file(settings.model_path)
@@ -49,6 +55,7 @@ def serve(settings: Settings) -> int:
             load_compiled(content, {}, threads=1)  # refused here it is one line, and in the workers it were one each
     with (
         _listen(settings.host, settings.port, "PORT") as listener,
+        _listen(settings.host, settings.metrics_port, "METRICS_PORT") as metrics_listener,
         tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,
     ):
         board = Board(Path(folder), WORDS)
@@ -61,21 +68,26 @@ def serve(settings: Settings) -> int:
             loop="uvloop",
             ws="none",
             lifespan="on",
-            log_config=_log_config(settings),
-            access_log=settings.access_log,
+            log_config=log_config,
+            access_log=False,  # the application logs requests itself
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=settings.grace_seconds,
+            timeout_worker_healthcheck=settings.hang_seconds,
+            ssl_certfile=settings.tls_cert_file,
+            ssl_keyfile=settings.tls_key_file,
         )
         host, port = listener.getsockname()[:2]
-        logger.info("listening on http://%s:%d with %d worker(s)", host, port, settings.workers)
+        scheme = "https" if settings.tls_cert_file else "http"
+        logger.info("listening on %s://%s:%d with %d worker(s)", scheme, host, port, settings.workers)
         _end_in_order()
+        sockets = [listener, metrics_listener] if settings.metrics_port else [listener]
         if settings.workers == 1:
             server = uvicorn.Server(config)
-            server.run([listener])
+            server.run(sockets)
             return 0 if server.started else 1
-        supervisor = Multiprocess(config, [listener])
+        supervisor = Supervisor(config, sockets, settings.drain_seconds)
         supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0
@@ -92,6 +104,21 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         raise ServerError(f"HOST {host}, {variable} {port}: cannot listen there: {error.strerror}") from None
     listener.set_inheritable(True)
     return listener
+
+
+def _check_secrets(settings: Settings) -> None:
+    """Refuse tokens and keys that no worker could use; no message holds any of them."""
+    Tokens("PREDICT_TOKENS", settings.predict_tokens, "PREDICT_TOKEN_FILE", settings.predict_token_file)
+    Tokens("RELOAD_TOKEN", settings.reload_token, "RELOAD_TOKEN_FILE", settings.reload_token_file)
+    certificate, key = settings.tls_cert_file, settings.tls_key_file
+    if bool(certificate) != bool(key):
+        missing, given = ("TLS_KEY_FILE", "TLS_CERT_FILE") if certificate else ("TLS_CERT_FILE", "TLS_KEY_FILE")
+        raise ServerError(f"{missing}: expected a path, because {given} is set")
+    if certificate and key:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            raise ServerError(f"TLS_CERT_FILE {certificate}, TLS_KEY_FILE {key}: {error}") from None
 
 
 def _check_grpc(settings: Settings) -> None:
@@ -115,14 +142,3 @@ def _end_in_order() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ignore)
-
-
-def _log_config(settings: Settings) -> dict[str, object]:
-    """Return a logging configuration: one line a record, on standard error."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"level": settings.log_level, "handlers": ["stderr"]},
-    }

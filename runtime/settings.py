@@ -23,15 +23,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: int
     workers: int
     log_level: str
+    log_format: str
     access_log: bool
     lane: str
     model_path: Path
     reload_token: str
+    reload_token_file: Path | None
+    predict_tokens: str
+    predict_token_file: Path | None
+    tls_cert_file: Path | None
+    tls_key_file: Path | None
+    metrics_port: int
     max_body_bytes: int
+    max_header_bytes: int
     max_batch_rows: int
+    max_queued_rows: int
+    max_in_flight: int
+    max_connections: int
     max_symbols: int
+    header_seconds: int
+    body_seconds: int
     keep_alive_seconds: int
+    drain_seconds: int
     grace_seconds: int
+    hang_seconds: int
     engine: str
     drift_window_seconds: int
     engine_threads: int
@@ -95,6 +110,10 @@ def _text() -> tuple[Callable[[str], str], str]:
     return str, "a text"
 
 
+def _file() -> tuple[Callable[[str], Path | None], str]:
+    return lambda text: Path(text) if text else None, "a path, or nothing"
+
+
 def _nonempty(cast: Callable[[str], Any], what: str) -> tuple[Callable[[str], Any], str]:
     def parse(text: str) -> Any:
         if not text:
@@ -121,15 +140,30 @@ SETTINGS = (
     Setting("GRPC_PORT", "0", *_integer(0, 65535), "port of the Open Inference Protocol over gRPC; 0 turns it off"),
     Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
     Setting("LOG_LEVEL", "INFO", *_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "what is logged"),
+    Setting("LOG_FORMAT", "text", *_choice("TEXT", "JSON"), "how it is logged, one line a record"),
     Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
     Setting("LANE", "fast", *_choice("FAST", "ASGI"), "fast answers /predict before ASGI; asgi answers all through it"),
     MODEL_PATH,
     Setting("RELOAD_TOKEN", "", *_text(), "bearer token for /reload; without one it answers loopback only"),
+    Setting("RELOAD_TOKEN_FILE", "", *_file(), "file of bearer tokens for /reload, one a line"),
+    Setting("PREDICT_TOKENS", "", *_text(), "bearer tokens for predictions, commas between them; none: open to all"),
+    Setting("PREDICT_TOKEN_FILE", "", *_file(), "file of bearer tokens for predictions, one a line"),
+    Setting("TLS_CERT_FILE", "", *_file(), "certificate chain (PEM); with it all is served over TLS alone"),
+    Setting("TLS_KEY_FILE", "", *_file(), "private key of the certificate (PEM)"),
+    Setting("METRICS_PORT", "0", *_integer(0, 65535), "port of /metrics, which PORT then does not serve; 0: on PORT"),
     Setting("MAX_BODY_BYTES", str(64 * 2**20), *_integer(1, 2**40), "largest request body"),
+    Setting("MAX_HEADER_BYTES", "16384", *_integer(1024, 2**20), "largest request line with all headers"),
     Setting("MAX_BATCH_ROWS", "100000", *_integer(1, 2**31), "most rows in one batch"),
+    Setting("MAX_QUEUED_ROWS", "400000", *_integer(1, 2**40), "most rows of batches that a worker has under way"),
+    Setting("MAX_IN_FLIGHT", "1024", *_integer(2, 2**20), "most requests that a worker has under way"),
+    Setting("MAX_CONNECTIONS", "10000", *_integer(1, 2**20), "most connections of a worker"),
     Setting("MAX_SYMBOLS", "10000", *_integer(1, 10**9), "most symbols that are held for bars one by one"),
+    Setting("HEADER_SECONDS", "10", *_integer(1, 86400), "how long the headers of a request may take"),
+    Setting("BODY_SECONDS", "30", *_integer(1, 86400), "how long a body may bring less than 1,000 bytes a second"),
     Setting("KEEP_ALIVE_SECONDS", "75", *_integer(1, 86400), "how long an idle connection stays open"),
+    Setting("DRAIN_SECONDS", "0", *_integer(0, 86400), "how long the server answers while unready, before it stops"),
     Setting("GRACE_SECONDS", "30", *_integer(0, 86400), "how long requests in flight may take to finish at a stop"),
+    Setting("HANG_SECONDS", "10", *_integer(1, 86400), "how long a worker may hang before it is replaced"),
     ENGINE,
     Setting(
         "DRIFT_WINDOW_SECONDS", "3600", *_integer(0, 10**7), "how far back the rows reach whose drift is told; 0: none"

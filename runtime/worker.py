@@ -11,9 +11,12 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from features_fast import compilations
+from runtime.admission import Admission
 from runtime.artifact import model_file
+from runtime.authentication import Tokens
 from runtime.board import Board
 from runtime.coalescer import Coalescer
+from runtime.deadlines import in_time
 from runtime.drift_metrics import DriftCollector
 from runtime.known_heads import KnownHeads
 from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
@@ -24,6 +27,8 @@ from runtime.settings import Settings
 from runtime.symbols import Symbols
 
 _Result = TypeVar("_Result")
+
+_RENEWAL_SECONDS = 0.5
 
 
 class Worker:
@@ -56,6 +61,16 @@ class Worker:
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.known_heads = KnownHeads()
+        self.admission = Admission(
+            settings.max_in_flight, settings.max_queued_rows, asyncio.get_running_loop(), self.metrics
+        )
+        self.predict_tokens = Tokens(
+            "PREDICT_TOKENS", settings.predict_tokens, "PREDICT_TOKEN_FILE", settings.predict_token_file
+        )
+        self.reload_tokens = Tokens(
+            "RELOAD_TOKEN", settings.reload_token, "RELOAD_TOKEN_FILE", settings.reload_token_file
+        )
+        self._renewing = asyncio.create_task(self._renew_tokens())
         self.ready = True
 
     @property
@@ -64,8 +79,8 @@ class Worker:
         return self._holder.model
 
     async def run_batch(self, work: Callable[[], _Result]) -> _Result:
-        """Do a batch's work off the event loop, after the batches before it."""
-        return await asyncio.get_running_loop().run_in_executor(self._batches, work)
+        """Do a batch's work off the event loop, after the batches before it, and while its deadline has not passed."""
+        return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
 
     async def reload(self) -> Rollout:
         """Serve the model file as it is now, in all workers or in none; raises TicklineError."""
@@ -77,6 +92,18 @@ class Worker:
         self.metrics.reloaded("success")
         return rollout
 
+    async def _renew_tokens(self) -> None:
+        """Read files of tokens again when they have changed, until cancelled."""
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            self.renew_tokens()
+
+    def renew_tokens(self) -> None:
+        """Read files of tokens again where they have changed; heads that were let in before are forgotten."""
+        self.reload_tokens.refresh()
+        if self.predict_tokens.refresh():
+            self.known_heads.clear()
+
     def render_metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics of all workers in the format that a scraper accepts, with its media type."""
         self.metrics.fold()
@@ -86,12 +113,18 @@ class Worker:
         drift = DriftCollector(self.board, card, self.settings.drift_window_seconds)
         return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept, drift)
 
+    def drain(self) -> None:
+        """Say that this worker is about to stop, and let every reply be the last one on its connection."""
+        self.ready = False
+        self.known_heads.clear()
+
     async def stop(self) -> None:
         """Finish what runs."""
         self.ready = False
-        self._following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._following
+        for task in (self._following, self._renewing):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         self._batches.shutdown()
         self.metrics.fold()
 

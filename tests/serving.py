@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -38,8 +39,14 @@ class Reply:
 class Connection:
     """One keep-alive connection; every request goes over the same socket."""
 
-    def __init__(self, port: int) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_SECONDS)
+    def __init__(self, port: int, trusted: str | None = None) -> None:
+        self._http = (
+            http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=DEADLINE_SECONDS, context=ssl.create_default_context(cafile=trusted)
+            )
+            if trusted
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_SECONDS)
+        )
         self._http.connect()
         self._http.auto_open = 0  # a connection that the server has closed is a failure, not a reason for a new one
 
@@ -62,15 +69,16 @@ class Connection:
 
 
 class RunningServer:
-    """A started server; `log` grows while it runs."""
+    """A started server; `log` grows while it runs. With a trusted certificate it is asked over TLS."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], trusted: str | None = None) -> None:
+        self._trusted = trusted
         self.process = process
         self.log: list[str] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(self.wait_for_line(r"listening on http://[^ ]*:(\d+) ")[1])
+        self.port = int(self.wait_for_line(r"listening on https?://[^ ]*:(\d+) ")[1])
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -97,7 +105,7 @@ class RunningServer:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Open one connection."""
-        connection = Connection(self.port)
+        connection = Connection(self.port, self._trusted)
         try:
             yield connection
         finally:
@@ -158,7 +166,7 @@ def running_server(model_path: Path, **settings: str) -> Iterator[RunningServer]
         [sys.executable, "-m", "tickline", "serve"], env=environ, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            server = RunningServer(process)
+            server = RunningServer(process, settings.get("TLS_CERT_FILE"))
             server.wait_until_ready()
             yield server
         finally:

@@ -371,3 +371,22 @@ def test_the_messages_are_those_of_the_client(tmp_path: Path) -> None:
     methods = {(method.name, method.input_type, method.output_type) for method in ours.service[0].method}
     assert len(methods) == 6
     assert methods <= {(method.name, method.input_type, method.output_type) for method in theirs.service[0].method}
+
+
+def test_predictions_ask_for_a_token_and_probes_do_not(forest_path: Path) -> None:
+    port = free_port()
+    with running_server(forest_path, GRPC_PORT=str(port), PREDICT_TOKENS="secret-token") as running:
+        opened = Served(running, port)
+        client = opened.client
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("random_forest")
+        for headers in ({}, {"authorization": "Bearer other"}, {"authorization": "secret-token"}):
+            with pytest.raises(InferenceServerException, match="expected a bearer token") as caught:
+                client.infer("random_forest", [raw_input(ROWS)], headers=headers)
+            assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+            with pytest.raises(InferenceServerException, match="expected a bearer token"):
+                client.get_model_metadata("random_forest", headers=headers)
+        good = {"authorization": "Bearer secret-token"}
+        assert len(client.infer("random_forest", [raw_input(ROWS)], headers=good).as_numpy("prediction")) == len(ROWS)
+        opened.close()

@@ -315,7 +315,9 @@ def test_the_access_log_is_the_same(forest_path: Path) -> None:
     for lane in ("fast", "asgi"):
         with running_server(forest_path, LANE=lane, ACCESS_LOG="1") as server:
             assert server.request("POST", "/predict", ROWS[0]).status == 200
-            lines.append(server.wait_for_line(r'uvicorn.access: 127.0.0.1:\d+ - ("POST /predict HTTP/1.1" 200)')[1])
+            lines.append(
+                server.wait_for_line(r'INFO (tickline.access: 127.0.0.1:)\d+ (200) \S+ms ("POST /predict")').groups()
+            )
     assert lines[0] == lines[1]
 
 

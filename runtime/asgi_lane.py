@@ -1,0 +1,295 @@
+"""One connection, bounded in time and in size, of which the application answers every request."""
+
+import asyncio
+from time import perf_counter_ns
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from runtime.admission import too_many_connections
+from runtime.problems import Problem
+from runtime.stages import STARTED
+
+MOST_HEADERS = 100
+"""Headers of one request."""
+
+LEAST_RATE = 1000
+"""Bytes a second that a body brings, on average over BODY_SECONDS."""
+
+_CHUNK_FRAME = 16  # bytes around a chunk that no one minds: its size, and three line ends
+_READ_ON = 2**18  # bytes of a refused body that are still read, so that its client comes to read the refusal
+
+
+class Phase:
+    """What of a request is being read."""
+
+    IDLE, HEAD, BODY, REFUSED = range(4)
+
+
+class AsgiLane(HttpToolsProtocol):
+    """One connection; see uvicorn's `HttpToolsProtocol` for all that is not about bounds.
+
+    A client that is too slow, or sends what no application should see, is told so and loses its connection.
+
+    Parameters
+    ----------
+    config, server_state, app_state, _loop
+        As uvicorn gives them; `config.app` is a `runtime.application.Application` that has started.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._worker = worker = config.loaded_app.worker
+        settings = worker.settings
+        self._limit = settings.max_body_bytes
+        self._head_limit = settings.max_header_bytes
+        self._head_seconds = settings.header_seconds
+        self._body_seconds = settings.body_seconds
+        self._phase = Phase.IDLE  # what is being read
+        self._started = perf_counter_ns()  # when the connection or its newest request began
+        self._head_bytes = 0  # of the newest request's head, what came after the piece that it began in
+        self._most_head_bytes = 0  # the same with that piece, which may have been the end of another request
+        self._received = 0  # bytes of the newest request's body
+        self._chunks = self._excess = 0  # of it, and bytes around them that are too many
+        self.predicts = True  # other than a port for metrics alone
+        self._ending = False  # the next reply is the last one
+        self._timer: asyncio.TimerHandle
+        self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
+        self._unsent = 0
+        self._answering_until = 0
+
+    # Life of the connection
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection, or turn it away where there are too many."""
+        super().connection_made(transport)
+        metrics_port = self._worker.settings.metrics_port
+        self.predicts = not metrics_port or self.server is None or self.server[1] != metrics_port
+        self._interval = min(self._head_seconds, self._body_seconds, self.timeout_keep_alive)
+        self._timer = self.loop.call_later(self._interval, self._watch)
+        if len(self.connections) > self._worker.settings.max_connections:
+            self._timer.cancel()
+            self.connections.discard(self)
+            self._worker.metrics.rejected("connections")
+            reply = self.problem_reply(too_many_connections(), keep_alive=False)
+            transport.set_protocol(TurnedAway(transport, reply, self.loop))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End the connection after the request that it has brought or begun to bring."""
+        self._ending = True
+        if self._phase != Phase.HEAD:
+            super().shutdown()
+
+    # Bounds of time
+    def _watch(self) -> None:
+        """End the connection where its client is too slow; else look again when it may be."""
+        now = perf_counter_ns()
+        left: float = self._interval
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering:
+            self._answering_until = now
+        if self.flow.write_paused:
+            unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+            if self._unsent == unsent and now - self._started > self.timeout_keep_alive * 10**9:
+                self._worker.metrics.rejected("slow")
+                self.transport.abort()  # nothing of the reply has been taken since the last look
+                return
+        elif self._phase == Phase.BODY:
+            self._watch_body(now)
+        elif answering:
+            pass
+        elif self._phase == Phase.HEAD:
+            left = self._head_seconds - (now - self._started) / 1e9
+            if left <= 0:
+                self.reject(Problem(408, f"the headers took more than {self._head_seconds} s"), "slow")
+        else:
+            left = self.timeout_keep_alive - (now - max(self._started, self._answering_until)) / 1e9
+            if left <= 0:
+                self.transport.close()
+        if not self.transport.is_closing():
+            self._timer = self.loop.call_later(min(left, self._interval), self._watch)
+
+    def _watch_body(self, now: int) -> None:
+        """Refuse a body that comes too slowly, unless it is the server that does not read it."""
+        request, since, received = self._mark
+        if request != self._started or self.flow.read_paused:
+            self._mark = self._started, now, self._received
+        elif now - since >= self._body_seconds * 10**9:
+            if self._received - received < self._body_seconds * LEAST_RATE:
+                slow = f"the body brought less than {LEAST_RATE} bytes a second for {self._body_seconds} s"
+                self.reject(Problem(408, slow), "slow")
+            self._mark = self._started, now, self._received
+
+    # Bounds of size, and framing that means one thing to every reader
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; a problem that a callback raises ends the connection."""
+        self._unset_keepalive_if_required()
+        phase, started, received, chunks = self._phase, self._started, self._received, self._chunks
+        if phase == Phase.REFUSED:
+            return
+        self._most_head_bytes = len(data) + (self._most_head_bytes if phase == Phase.HEAD else 0)
+        try:
+            self.parser.feed_data(data)
+            if self._phase == Phase.HEAD:
+                self._head_bytes = (
+                    self._head_bytes + len(data) if (phase, started) == (Phase.HEAD, self._started) else 0
+                )
+                if self._head_bytes > self._head_limit:
+                    raise _head_too_large(self._head_limit)
+            elif phase == self._phase == Phase.BODY and self._chunks:
+                self._check_frame(len(data) - (self._received - received) - (self._chunks - chunks) * _CHUNK_FRAME)
+        except Problem as problem:
+            self.reject(problem, "malformed")
+        except httptools.HttpParserUpgrade:
+            pass  # no other protocol is spoken here, and the request has been answered as one of HTTP
+        except httptools.HttpParserError as error:
+            raised = error.__context__
+            self.reject(raised if isinstance(raised, Problem) else _no_http(), "malformed")
+
+    def _check_frame(self, excess: int) -> None:
+        """Bound what a chunked body has beside its content: extensions of chunks, and trailers; raises Problem."""
+        self._excess = max(0, self._excess + excess)
+        if self._excess > self._head_limit:
+            raise Problem(400, f"expected at most {self._head_limit} bytes around the chunks of a body", field="body")
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._phase = Phase.HEAD
+        self._started = perf_counter_ns()
+
+    def on_headers_complete(self) -> None:
+        """Check the head and hand it on; raises Problem."""
+        self._check_head()
+        self._phase = Phase.BODY
+        self._received = self._chunks = self._excess = 0
+        self.scope[STARTED] = self._started  # type: ignore[literal-required]
+        super().on_headers_complete()
+        if self._ending or not self._worker.ready:
+            self.cycle.keep_alive = False
+
+    def _check_head(self) -> None:
+        """Refuse a head that is too large, or that two readers could take for two things; raises Problem."""
+        names = [name for name, _ in self.headers]
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._head_limit:
+            raise _head_too_large(self._head_limit)
+        if len(names) > MOST_HEADERS:
+            raise Problem(431, f"expected at most {MOST_HEADERS} headers, got {len(names)}")
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Problem(505, f"expected HTTP/1.1 or HTTP/1.0, got HTTP/{version}")
+        hosts = names.count(b"host")
+        if hosts > 1 or (not hosts and version == "1.1"):
+            raise Problem(400, f"expected 1 header, got {hosts}", field="Host")
+        for name, value in self.headers:
+            if name == b"transfer-encoding":
+                if version == "1.0":
+                    raise Problem(400, "expected none with HTTP/1.0", field="Transfer-Encoding")
+                if value.lower() != b"chunked":
+                    raise Problem(501, "expected chunked and no other encoding", field="Transfer-Encoding")
+
+    def on_chunk_header(self) -> None:
+        """Count a chunk."""
+        self._chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body; one that was refused is not read for ever."""
+        self._received += len(body)
+        super().on_body(body)
+        if self.cycle.response_complete and self._received > self._limit + _READ_ON:
+            self.transport.close()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._phase = Phase.IDLE
+        super().on_message_complete()
+
+    # Replies that no application makes
+    def problem_reply(self, problem: Problem, keep_alive: bool, identity: str = "") -> bytes:
+        """Return a whole reply, with the headers and in the order of the application's own."""
+        response = problem.response()
+        headers = [*self.server_state.default_headers, *response.raw_headers]
+        if identity:
+            headers.append((b"x-request-id", identity.encode()))
+        if not keep_alive:
+            headers.append((b"connection", b"close"))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"".join((STATUS_LINE[problem.status], lines, b"\r\n", response.body))
+
+    def reject(self, problem: Problem, reason: str) -> None:
+        """Answer what is not read to its end, after all before it, and close: the next request could begin anywhere."""
+        if self._phase == Phase.REFUSED or self.transport.is_closing():
+            return
+        self._worker.metrics.rejected(reason)
+        cycle, phase, self._phase = self.cycle, self._phase, Phase.REFUSED
+        pending = cycle is not None and not cycle.response_complete
+        if phase == Phase.BODY and not self.pipeline:  # the application has the request, or has answered it already
+            if pending and not cycle.response_started:
+                self.transport.write(self.problem_reply(problem, keep_alive=False))
+            cycle.disconnected = True
+            self.transport.close()
+        elif not pending:
+            self.transport.write(self.problem_reply(problem, keep_alive=False))
+            self.transport.close()
+        else:
+            if phase == Phase.BODY:
+                self.pipeline.popleft()  # what the application has not seen yet
+            self._answer_later(problem)
+
+    def _answer_later(self, problem: Problem) -> None:
+        """Answer with a problem when all requests before it have been answered, and close."""
+        self.cycle = RequestResponseCycle(
+            scope={"type": "http", "method": "GET"},  # type: ignore[typeddict-item]
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        self.pipeline.appendleft((self.cycle, problem.response()))  # type: ignore[arg-type]
+
+
+class TurnedAway(asyncio.Protocol):
+    """A connection too many: its client is told so, and the connection ends when it has said something or in a second.
+
+    To close it at once would reset it, where the client has sent a request that is not read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, reply: bytes, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._timer = loop.call_later(1.0, transport.close)
+        transport.write(reply)
+
+    def data_received(self, data: bytes) -> None:
+        """End the connection."""
+        self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._timer.cancel()
+
+
+def _head_too_large(limit: int) -> Problem:
+    return Problem(431, f"expected at most {limit} bytes of request line and headers")
+
+
+def _no_http() -> Problem:
+    return Problem(400, "Invalid HTTP request received.")

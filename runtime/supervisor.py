@@ -1,0 +1,48 @@
+"""The parent of several workers: it replaces one that dies or hangs, and stops them all in order."""
+
+import contextlib
+import logging
+import socket
+import time
+
+from uvicorn.config import Config
+from uvicorn.supervisors import Multiprocess
+
+logger = logging.getLogger("tickline")
+
+_PATIENCE_SECONDS = 5.0  # beyond the grace that workers have themselves
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor with an end that cannot hang.
+
+    Parameters
+    ----------
+    config : Config
+        As uvicorn takes it; `timeout_worker_healthcheck` is how long a worker may leave a ping unanswered.
+    sockets : list of socket
+        What all workers listen on.
+    drain_seconds : float
+        How long workers go on answering after they have been told to stop.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket.socket], drain_seconds: float) -> None:
+        super().__init__(config, sockets)
+        self._drain_seconds = drain_seconds
+
+    def join_all(self) -> None:
+        """Wait for all workers; stop listening when they have, and kill one that outlives its time."""
+        end = time.monotonic() + self._drain_seconds
+        for process in self.processes:
+            process.process.join(max(0.0, end - time.monotonic()))
+        for listener in self.sockets:
+            # Every worker has a copy of the socket: closed here alone, it would go on taking connections.
+            with contextlib.suppress(OSError):  # no worker has come to listen on it
+                listener.shutdown(socket.SHUT_RDWR)
+        end += (self.config.timeout_graceful_shutdown or 0) + _PATIENCE_SECONDS
+        for process in self.processes:
+            process.process.join(max(0.0, end - time.monotonic()))
+            if process.exitcode is None:
+                logger.error("worker [%s] did not stop in time and is killed", process.pid)
+                process.kill()
+        super().join_all()
