@@ -1,6 +1,7 @@
 """Both lanes answer inside one process as on the wire, and the other parts do what they are compared for."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lanes(folder: Path) -> list[Work]:
-    return [work for work in PARTS["/predict"](folder) if LOGISTIC in work.name]
+    return list(islice(PARTS["/predict"](folder), 2))  # those of the logistic model
 
 
 def body_of(reply: object) -> Prediction:
