@@ -131,6 +131,6 @@ def test_slower_work_is_done_more_often() -> None:
 def test_the_committed_baseline_knows_kernels_and_predictor() -> None:
     made, ratios = load(Path(__file__).parents[2] / "bench" / "results" / "baseline.json")
     assert {"processor", "date", "command", "versions"} <= made.keys()
-    assert {name.partition(",")[0] for name in ratios} >= {"features", "predictor", "codec", "/predict"}
+    assert {name.partition(",")[0] for name in ratios} == {"features", "predictor", "codec", "/predict", "batch"}
     for processes in ratios.values():
         assert np.array(processes).ndim == 2  # as many rounds in each process
