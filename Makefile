@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 MODEL := models/model.onnx
 
-.PHONY: help venv serve test test-system lint bench bench-smoke lock
+.PHONY: help venv serve image test test-system lint bench bench-smoke lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ $(MODEL): | .venv/kernels
 serve: .venv/kernels $(MODEL) ## train, export and verify a model where there is none, then serve it on port 5000
 	$(BIN)/tickline serve
 
+image: ## build the serving image, with labels that say what it was built from
+	docker build --tag tickline --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) .
+
 lint: .venv/kernels ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,7 +48,7 @@ lint: .venv/kernels ## check style and types
 test: lint ## lint, and run all tests that need no system package
 	$(BIN)/pytest
 
-test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker; installs it on Debian where it is missing
+test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus or kubectl; installs on Debian what is missing
 	tests/system/install
 	$(BIN)/pytest -m system
 
@@ -66,4 +70,5 @@ lock: .venv/installed ## compile the lock files anew
 	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
 	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
-	$(LOCK) requirements/system.in --output-file requirements/system.txt
+	$(LOCK) pyproject.toml --extra train --group build --constraint requirements/dev.txt --output-file requirements/train.txt
+	for image in installer mlflow system; do $(LOCK) requirements/$$image.in --output-file requirements/$$image.txt || exit; done

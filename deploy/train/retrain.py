@@ -1,0 +1,59 @@
+"""Train, export and verify a model, then have a running server take it.
+
+``python retrain.py [--unless-served] [--reload URL] [arguments of tickline train]``. The model file replaces the one in
+MODEL_PATH when all else has succeeded, and in one step: a server that starts meanwhile reads either, whole.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import tickline
+
+FILE = Path(os.environ["MODEL_PATH"]) / "model.onnx"
+
+
+def main() -> int:
+    """Run the steps until one fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--unless-served", action="store_true", help="do nothing where there is a verified model")
+    parser.add_argument(
+        "--reload", metavar="URL", help="server that is to take the new model; RELOAD_TOKEN is its token"
+    )
+    options, training = parser.parse_known_args()
+    if options.unless_served and FILE.exists():
+        return tickline.main(["verify", str(FILE)])
+    with tempfile.TemporaryDirectory() as folder:
+        where = ["--model-path", str(Path(folder) / "model")]
+        for step in (["train", *training, *where], ["export", *where], ["verify", *where]):
+            if status := tickline.main(step):
+                return status
+        staged = FILE.with_suffix(".new")
+        shutil.copyfile(Path(folder) / "model" / FILE.name, staged)
+        staged.replace(FILE)
+    return reload(options.reload) if options.reload else 0
+
+
+def reload(url: str) -> int:
+    """Ask a server to verify the new model and to serve it."""
+    token = os.environ.get("RELOAD_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"{url}/reload", b"", headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            sys.stdout.write(f"served by {url}: {reply.read().decode()}\n")
+        return 0
+    except urllib.error.HTTPError as error:
+        sys.stderr.write(f"{url}/reload: {error.code}: {error.read().decode()}\n")
+    except OSError as error:
+        sys.stderr.write(f"{url}/reload: {error}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
