@@ -140,7 +140,7 @@ made beforehand. LightGBM's model has no scaler.
 
 {_asked(results)}
 
-Memory is that of our arrays beside the growth of the process when onnxruntime loads the model.
+Memory is that of our arrays beside the growth of the process for one more session of onnxruntime with the model.
 
 ## Single rows and batches
 
