@@ -13,7 +13,6 @@ from uvicorn.server import ServerState
 
 from runtime.application import Application
 from runtime.board import COMMITTED, PROPOSED, Board
-from runtime.coalescer import Coalescer
 from runtime.metrics import WORDS
 from runtime.settings import read_settings
 
@@ -167,5 +166,7 @@ def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str)
         task.cancel()
 
     asyncio.run(live())
-    application.worker.coalescer = Coalescer(application.worker, cast(Any, loop))
+    for part in vars(application.worker).values():
+        if isinstance(getattr(part, "_loop", None), asyncio.AbstractEventLoop):
+            part._loop = loop  # the one that it was started by is closed
     return application

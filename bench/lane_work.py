@@ -16,6 +16,7 @@ from bench.in_process import InProcess, TurnLoop, start_application
 from bench.models import FOREST, LOGISTIC, model_file, random_rows
 from bench.payloads import json_body
 from bench.predictor_work import plain_session
+from bench.servers import MeasureError
 from bench.work import Work
 from runtime.lane import AsgiLane, FastLane
 
@@ -64,5 +65,8 @@ def _connection(
     requests: list[bytes],
 ) -> Callable[[], bytes]:
     connection = InProcess(application, protocol, loop)
+    reply = connection.ask(requests[0])
+    if not reply.startswith(b"HTTP/1.1 200 OK"):  # a refusal is quick, and would pass for an improvement
+        raise MeasureError(f"expected a prediction, got {reply!r}")
     turn = cycle(requests).__next__
     return lambda: connection.ask(turn())
