@@ -16,6 +16,7 @@ from runtime.board import COMMITTED, PROPOSED, Board
 from runtime.metrics import WORDS
 from runtime.settings import read_settings
 
+_PATIENT = {"HANG_SECONDS": "86400"}  # between two calls this loop stands still
 _HEADERS = [(b"date", b"Thu, 15 Jan 2026 10:30:00 GMT")]
 
 
@@ -139,7 +140,7 @@ class InProcess:
 
 def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str) -> Application:
     """Start the application of the server with a model, for a loop; settings as environment variables."""
-    settings = read_settings(cast(Any, object()), {"MODEL_PATH": str(model), "WORKERS": "1", **environ})
+    settings = read_settings(cast(Any, object()), {"MODEL_PATH": str(model), "WORKERS": "1", **_PATIENT, **environ})
     folder.mkdir(parents=True, exist_ok=True)
     board = Board(folder, WORDS)
     board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(model.read_bytes())
@@ -167,6 +168,6 @@ def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str)
 
     asyncio.run(live())
     for part in vars(application.worker).values():
-        if isinstance(getattr(part, "_loop", None), asyncio.AbstractEventLoop):
-            part._loop = loop  # the one that it was started by is closed
+        if part in (application.worker.coalescer, application.worker.admission):
+            part._loop = cast(Any, loop)  # the one that it was started by is closed
     return application

@@ -18,7 +18,8 @@ from bench.payloads import json_body
 from bench.predictor_work import plain_session
 from bench.servers import MeasureError
 from bench.work import Work
-from runtime.lane import AsgiLane, FastLane
+from runtime.asgi_lane import AsgiLane
+from runtime.lane import FastLane
 
 _ROWS = 500
 
