@@ -81,9 +81,10 @@ def test_every_key_is_a_setting_and_its_value_is_taken() -> None:
     assert token["name"] in known
     assert token["valueFrom"]["secretKeyRef"]["optional"] is True
     # What the manifests themselves fix is no operator's to change; one worker, as the limit is half a processor.
-    assert not {"HOST", "PORT", "RELOAD_TOKEN"} & set(settings())
+    fixed = {"HOST", "PORT", "METRICS_PORT", "GRPC_PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"}  # ports, probes and scrapes
+    secret = {"RELOAD_TOKEN", "RELOAD_TOKEN_FILE", "PREDICT_TOKENS", "PREDICT_TOKEN_FILE"}
+    assert set(known) - set(settings()) == fixed | secret
     assert settings()["WORKERS"] == "1"
-    assert set(known) - set(settings()) <= {"HOST", "PORT", "RELOAD_TOKEN", "GRPC_PORT"}
 
 
 def test_probes_ask_for_what_the_server_answers(server: RunningServer) -> None:
@@ -157,6 +158,7 @@ def test_the_pod_has_time_to_leave_and_then_to_drain() -> None:
     waits = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = int(settings()["GRACE_SECONDS"])
     assert pod()["terminationGracePeriodSeconds"] == waits + grace + 5
+    assert settings()["DRAIN_SECONDS"] == "0"  # the wait before the signal takes its place
 
 
 def test_a_server_that_is_stopped_refuses_new_connections_and_answers_what_it_has(model: Path) -> None:
