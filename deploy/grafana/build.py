@@ -33,6 +33,7 @@ JOBS = 'job=~"$job"'
 # What the rules, the autoscaler and the Deployment say; a test holds them equal.
 TARGET_RATE, CPU_LIMIT, MEMORY_LIMIT = 5000, 0.5, 512 * 2**20
 ERROR_OBJECTIVE, SLOW_OBJECTIVE = 0.001, 0.01
+MOST_DRIFT = 0.25
 
 
 def query(expression: str, legend: str = "", letter: str = "A") -> Dataquery:
@@ -361,6 +362,14 @@ def model(board: Dashboard) -> Dashboard:
             )
         )
         .with_panel(
+            lines(
+                "Workers by engine",
+                "none",
+                "Which engine runs the model, and why: unavailable, differs and failed are worth a look.",
+                (f"sum by (engine, reason) (workers_by_engine{{{SERVERS}}})", "{{engine}}, {{reason}}"),
+            )
+        )
+        .with_panel(
             figure(
                 "Kernels compiled while serving",
                 "none",
@@ -372,13 +381,46 @@ def model(board: Dashboard) -> Dashboard:
     )
 
 
+def drift(board: Dashboard) -> Dashboard:
+    """Add how far the rows are from those of the training."""
+    return (
+        board.with_row(Row("Drift"))
+        .with_panel(
+            lines(
+                "Score",
+                "none",
+                "Population stability index of the last class's probability. Below 200 rows a server does not tell it.",
+                (f"score_drift_psi{{{SERVERS}}}", "{{instance}}"),
+                limit=MOST_DRIFT,
+            )
+        )
+        .with_panel(
+            lines(
+                "Features that moved most",
+                "none",
+                "The five largest indices. Features in units of the price move with the price.",
+                (f"topk(5, max by (feature) (feature_drift_psi{{{SERVERS}}}))", "{{feature}}"),
+                limit=MOST_DRIFT,
+            )
+        )
+        .with_panel(
+            lines(
+                "Rows counted",
+                "none",
+                "Rows of the window that the indices rest on; the alert wants 1,000 of a server.",
+                (f"drift_rows{{{SERVERS}}}", "{{instance}}"),
+            )
+        )
+    )
+
+
 def build() -> str:
     """Return the dashboard as JSON."""
     every = VariableOption(text="All", value="$__all")
     board = (
         Dashboard("Tickline")
         .uid("tickline")
-        .description("Traffic, errors, latency, saturation and model of the inference server.")
+        .description("Traffic, errors, latency, saturation, model and drift of the inference server.")
         .tags(["tickline"])
         .refresh("30s")
         .time("now-1h", "now")
@@ -406,7 +448,7 @@ def build() -> str:
             .current(every)
         )
     )
-    for part in (overview, traffic, errors, latency, saturation, model):
+    for part in (overview, traffic, errors, latency, saturation, model, drift):
         board = part(board)
     return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
 

@@ -88,13 +88,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Promethe
 
 
 def ask_everything(pod: Pod) -> None:
-    """Send requests of every kind, refused and failing ones among them."""
+    """Send requests of every kind, refused and failing ones among them; three times are rows enough for drift."""
     server = pod.server
     for _ in range(20):
         assert server.request("POST", "/predict", ROW).status == 200
         assert server.request("POST", "/predict", {"features": [1e9] * 22}).status == 200
     assert server.request("POST", "/predict", {"features": [1]}).status == 422
-    assert server.request("POST", "/predict/batch", {"features": [ROW["features"]] * 5}).status == 200
+    assert server.request("POST", "/predict/batch", {"features": [ROW["features"]] * 50}).status == 200
     for _ in range(3):
         assert server.request("GET", "/symbols/AAPL").status == (501 if pod.name.endswith("b") else 404)
     assert server.request("POST", "/reload", b"").status == 200
@@ -186,6 +186,16 @@ def test_the_failing_pod_shows_and_an_alert_follows(cluster: tuple[Prometheus, l
     wait_until(pending, "the alert is pending")
 
 
+def test_drift_is_told_of_every_server(cluster: tuple[Prometheus, list[Pod]]) -> None:
+    prometheus, pods = cluster
+    assert {labels["pod"]: rows for labels, rows in prometheus.query("drift_rows")} == {
+        pod.name: 3 * (20 + 20 + 50) for pod in pods
+    }
+    # Of two rows again and again nothing is like the training.
+    assert len(prometheus.query("score_drift_psi > 0.25")) == len(pods)
+    assert len(prometheus.query("feature_drift_psi > 0.25")) == len(pods) * len(ROW["features"])
+
+
 def test_every_alert_leads_to_its_runbook() -> None:
     headings = re.findall(r"^#+ (.+)$", OPERATIONS.read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -215,6 +225,8 @@ def test_objectives_targets_and_limits_are_the_same_everywhere() -> None:
     assert limits["CPU by server"] == 0.5
     assert limits["Memory by server"] == pytest.approx(512 * 2**20, rel=1e-5)
     assert limits["Requests for predictions by server"] == float(target)
+    (drift,) = [rule["expr"] for rule in rules("alert") if rule["alert"] == "TicklineDrift"]
+    assert float(drift.rpartition(" > ")[2]) == limits["Score"] == limits["Features that moved most"]
     texts = [RULES.read_text(), adapter_query(), keda_trigger()["query"]]
     assert len(set(re.findall(r'route=~"([^"]+)"', "".join(texts)))) == 1
 
