@@ -1,6 +1,5 @@
 """How much a worker takes on: what goes beyond it is refused at once, and waits for nothing."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +13,8 @@ class Admission:
     """The work that one worker has under way, and its bounds. To be used by the event loop's thread alone.
 
     Requests that are no single predictions take at most half of what may be in flight, so that `/predict` keeps the
-    other half while batches are refused.
+    other half while batches are refused. The fast lane does not ask: it answers in the turn of the event loop in which
+    it reads, so that none of its requests waits, and to refuse one would cost as much.
 
     Parameters
     ----------
@@ -22,43 +22,22 @@ class Admission:
         Most requests under way.
     max_queued_rows : int
         Most rows of batches under way; a batch alone may have more.
-    loop : asyncio.AbstractEventLoop
-        The loop whose turns count.
     metrics : Metrics
         Counts what is refused.
     """
 
-    def __init__(
-        self, max_in_flight: int, max_queued_rows: int, loop: asyncio.AbstractEventLoop, metrics: Metrics
-    ) -> None:
+    def __init__(self, max_in_flight: int, max_queued_rows: int, metrics: Metrics) -> None:
         self._limit = max_in_flight
         self._bulk_limit = max_in_flight // 2
         self._row_limit = max_queued_rows
-        self._loop = loop
         self._metrics = metrics
         self._in_flight = 0
         self._bulk = 0
         self._rows = 0
-        self._turn = 0
-
-    def take(self) -> bool:
-        """Take a single prediction that is answered in this turn of the loop; return False where it is too much."""
-        if self._in_flight >= self._limit:
-            self._metrics.rejected("in_flight")
-            return False
-        self._in_flight += 1
-        if not self._turn:
-            self._loop.call_soon(self._end_turn)
-        self._turn += 1
-        return True
-
-    def _end_turn(self) -> None:
-        self._in_flight -= self._turn
-        self._turn = 0
 
     def _too_many_requests(self) -> Problem:
         self._metrics.rejected("in_flight")
-        return too_many_requests()
+        return Problem(503, "too many requests are under way", headers=_RETRY)
 
     @contextmanager
     def single(self) -> Iterator[None]:
@@ -88,11 +67,6 @@ class Admission:
             finally:
                 self._bulk -= 1
                 self._rows -= rows
-
-
-def too_many_requests() -> Problem:
-    """Return the problem of a request beyond what may be in flight."""
-    return Problem(503, "too many requests are under way", headers=_RETRY)
 
 
 def too_many_connections() -> Problem:

@@ -184,7 +184,7 @@ class AsgiLane(HttpToolsProtocol):
     def _check_head(self) -> None:
         """Refuse a head that is too large, or that two readers could take for two things; raises Problem."""
         names = [name for name, _ in self.headers]
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._head_limit:
+        if self._head_size() > self._head_limit:
             raise _head_too_large(self._head_limit)
         if len(names) > MOST_HEADERS:
             raise Problem(431, f"expected at most {MOST_HEADERS} headers, got {len(names)}")
@@ -200,6 +200,16 @@ class AsgiLane(HttpToolsProtocol):
                     raise Problem(400, "expected none with HTTP/1.0", field="Transfer-Encoding")
                 if value.lower() != b"chunked":
                     raise Problem(501, "expected chunked and no other encoding", field="Transfer-Encoding")
+
+    def _head_size(self) -> int:
+        """Return the bytes of request line and headers, as they would be without superfluous white space."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def on_response_complete(self) -> None:
+        """Begin the next request that has been read, and read no more before all of them are answered."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def on_chunk_header(self) -> None:
         """Count a chunk."""

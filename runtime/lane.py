@@ -14,7 +14,6 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from runtime import logs
-from runtime.admission import too_many_requests
 from runtime.asgi_lane import MOST_HEADERS, AsgiLane, Phase
 from runtime.coalescer import Caller
 from runtime.deadlines import late, parse_deadline
@@ -43,7 +42,6 @@ _PLAIN_VALUES = {
     _TRANSFER_ENCODING: (b"chunked",),
 }
 _HEAD_END = b"\r\n\r\n"
-_TOO_MANY_REQUESTS = too_many_requests()
 
 
 class FastLane(AsgiLane):
@@ -65,7 +63,6 @@ class FastLane(AsgiLane):
         super().__init__(config, server_state, app_state, _loop)
         worker = self._worker
         self._coalescer = worker.coalescer
-        self._admission = worker.admission
         self.traces_all = worker.settings.access_log
         self._safe_digits = len(str(self._limit)) - 1  # a length of no more digits is within the limit
         self._body: list[bytes] | None = None  # of the fast request that is being read
@@ -156,7 +153,9 @@ class FastLane(AsgiLane):
             return False
         if not self._is_free() or not self.predicts:
             return False
-        if self._most_head_bytes > self._head_limit or len(self.headers) > MOST_HEADERS:
+        if len(self.headers) > MOST_HEADERS:
+            return False
+        if self._most_head_bytes > self._head_limit and self._head_size() > self._head_limit:
             return False
         hosts, authorization = 0, b""
         self._identity, self._deadline = "", 0
@@ -203,12 +202,7 @@ class FastLane(AsgiLane):
         caller: Caller = self
         if identity or self.traces_all:
             caller = _Traced(self, identity or logs.new_id(), self._started)
-        if self._admission.take():
-            self._coalescer.ask(body, caller, self._started, keep_alive)
-        else:
-            self._coalescer.flush()  # replies keep the order of requests
-            self._worker.metrics.refused_row(503, perf_counter_ns() - self._started)
-            caller.refuse(_TOO_MANY_REQUESTS, keep_alive)
+        self._coalescer.ask(body, caller, self._started, keep_alive)
 
     def answer(self, reply: bytes, keep_alive: bool, identity: str = "") -> None:
         """Write a prediction."""
@@ -247,7 +241,8 @@ class FastLane(AsgiLane):
     def resume_writing(self) -> None:
         """Read on when the client has taken its replies."""
         super().resume_writing()
-        self.flow.resume_reading()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""

@@ -61,9 +61,7 @@ class Worker:
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.known_heads = KnownHeads()
-        self.admission = Admission(
-            settings.max_in_flight, settings.max_queued_rows, asyncio.get_running_loop(), self.metrics
-        )
+        self.admission = Admission(settings.max_in_flight, settings.max_queued_rows, self.metrics)
         self.predict_tokens = Tokens(
             "PREDICT_TOKENS", settings.predict_tokens, "PREDICT_TOKEN_FILE", settings.predict_token_file
         )

@@ -333,18 +333,6 @@ def test_excess_is_refused_at_once_and_predictions_go_on(lane: str, forest_path:
         assert status(ask(server, batch)) == 200
 
 
-def test_the_fast_lane_takes_no_more_in_one_turn_than_its_bound(forest_path: Path) -> None:
-    with running_server(forest_path, MAX_IN_FLIGHT="5") as server, server.raw() as stream:
-        stream.sendall(b"".join(post(row) for row in ROWS))
-        answered = replies(stream, len(ROWS))
-        statuses = [int(found) for found in re.findall(rb"HTTP/1.1 (\d+)", answered)]
-        assert len(statuses) == len(ROWS)
-        assert statuses[:5] == [200] * 5
-        assert set(statuses) == {200, 503}
-        assert statuses.count(503) == rejected(server, "in_flight")
-        assert status(ask(server, post(ROW))) == 200
-
-
 def test_metrics_have_a_port_of_their_own(forest_path: Path) -> None:
     port = free_port()
     with running_server(forest_path, METRICS_PORT=str(port)) as server:
