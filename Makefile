@@ -46,7 +46,7 @@ lint: .venv/kernels ## check style and types
 	$(BIN)/mypy
 
 test: lint ## lint, and run all tests that need no system package
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus or kubectl; installs on Debian what is missing
 	tests/system/install

@@ -167,7 +167,5 @@ def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str)
         task.cancel()
 
     asyncio.run(live())
-    for part in vars(application.worker).values():
-        if part in (application.worker.coalescer, application.worker.admission):
-            part._loop = cast(Any, loop)  # the one that it was started by is closed
+    application.worker.coalescer._loop = cast(Any, loop)  # the one that it was started by is closed
     return application
