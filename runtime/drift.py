@@ -17,7 +17,7 @@ from runtime.codec import CODEC, Codec
 MOST_COLUMNS = 129
 """128 features and the score; a model with more of them is watched in the first 128."""
 
-MOST_ROWS = 256
+MOST_ROWS = 64
 """Rows of a batch's chunk that are counted at most, evenly spread over it."""
 
 LEAST_ROWS = 200

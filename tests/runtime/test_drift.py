@@ -39,10 +39,12 @@ def naive_index(sample: Matrix, base: Matrix) -> float:
 
 def test_the_index_is_that_of_the_definition() -> None:
     rows, probabilities = training(rows=401)
-    later, scores = training(rows=MOST_ROWS, seed=1)
+    later, scores = training(rows=4 * MOST_ROWS, seed=1)
     later[:, 2] *= 3
     baseline, memory = take_baseline(rows, probabilities), words()
-    Drift(memory, baseline, WINDOW, clock=lambda: 0.0).observe(later, scores)
+    drift = Drift(memory, baseline, WINDOW, clock=lambda: 0.0)
+    for start in range(0, len(later), MOST_ROWS):
+        drift.observe(later[start : start + MOST_ROWS], scores[start : start + MOST_ROWS])
     found = stability_index(collect([memory], baseline, WINDOW, 0.0), baseline.share_matrix)
     columns = [(later[:, i], rows[:, i]) for i in range(5)] + [(scores[:, -1], probabilities[:, -1])]
     np.testing.assert_allclose(found, [naive_index(*pair) for pair in columns], rtol=1e-4, atol=1e-6)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from features_fast import FEATURE_NAMES
-from runtime.drift import LEAST_ROWS
+from runtime.drift import LEAST_ROWS, MOST_ROWS
 from tests.runtime.conftest import made_up
 from tests.serving import RunningServer, running_server
 
@@ -27,15 +28,20 @@ def send(server: RunningServer, path: str, documents: list[object]) -> None:
         assert server.request("POST", path, {"features": document}).status == 200
 
 
+def chunks(rows: NDArray[np.float32]) -> list[object]:
+    """Return batches of which every row is counted."""
+    return [rows[start : start + MOST_ROWS].tolist() for start in range(0, len(rows), MOST_ROWS)]
+
+
 @pytest.mark.parametrize("lane", ["fast", "asgi"])
 def test_the_feature_that_moved_is_told(forest_path: Path, lane: str) -> None:
     rows, _ = made_up(0)  # what the forest was trained on
     with running_server(forest_path, WORKERS="2", LANE=lane) as server:
         assert scrape(server) == {"drift_rows": 0}
         send(server, "/predict", rows[:40].tolist())
-        send(server, "/predict/batch", [rows[40 : LEAST_ROWS - 1].tolist()])
+        send(server, "/predict/batch", chunks(rows[40 : LEAST_ROWS - 1]))
         assert scrape(server) == {"drift_rows": LEAST_ROWS - 1}
-        send(server, "/predict/batch", [rows[LEAST_ROWS - 1 :].tolist()])
+        send(server, "/predict/batch", chunks(rows[LEAST_ROWS - 1 :]))
         before = scrape(server)
         assert before.keys() == {
             "drift_rows",
@@ -45,7 +51,7 @@ def test_the_feature_that_moved_is_told(forest_path: Path, lane: str) -> None:
         assert max(before[name] for name in before if name != "drift_rows") < 0.1
         moved = rows.copy()
         moved[:, MOVED] += 3 * np.abs(moved[:, MOVED]).max()
-        send(server, "/predict/batch", [chunk.tolist() for chunk in np.array_split(moved, 6)])
+        send(server, "/predict/batch", chunks(moved))
         after = scrape(server)
         name = f'feature_drift_psi{{feature="{FEATURE_NAMES[MOVED]}"}}'
         assert after[name] > 0.25
