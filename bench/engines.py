@@ -51,6 +51,7 @@ def measure(seconds: float) -> Results:
         "kernels": find().target,
         "versions": versions("forests", _PEERS),
         "load": round(load, 1),
+        "seconds": seconds,
     }
     return {"machine": machine, **found}
 
@@ -126,7 +127,7 @@ def page(results: Results) -> str:
     models = "\n\n".join(_model(name, model) for name, model in results["main"].items())
     return f"""# Engines: measured against each other
 
-Made by `python -m bench.engines`: {machine["processor"]}, {machine["cores"]} cores, caches of one: {caches}; Python \
+Made by `python -m bench.engines {machine["seconds"]:g}`: {machine["processor"]}, {machine["cores"]} cores, caches of one: {caches}; Python \
 {machine["python"]}, {pins}; kernels {machine["kernels"]}; \
 other work on the machine when it began: load {machine["load"]}.
 
