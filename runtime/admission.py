@@ -1,7 +1,7 @@
 """How much a worker takes on: what goes beyond it is refused at once, and waits for nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from runtime.metrics import Metrics
 from runtime.problems import Problem
@@ -34,21 +34,23 @@ class Admission:
         self._in_flight = 0
         self._bulk = 0
         self._rows = 0
+        self._single = _Single(self)
 
     def _too_many_requests(self) -> Problem:
         self._metrics.rejected("in_flight")
         return Problem(503, "too many requests are under way", headers=_RETRY)
 
-    @contextmanager
-    def single(self) -> Iterator[None]:
+    def single(self) -> AbstractContextManager[None]:
         """Have one request under way; raises Problem with status 503 where it is too much."""
+        return self._single
+
+    def _enter(self) -> None:
         if self._in_flight >= self._limit:
             raise self._too_many_requests()
         self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
 
     @contextmanager
     def bulk(self, rows: int) -> Iterator[None]:
@@ -67,6 +69,19 @@ class Admission:
             finally:
                 self._bulk -= 1
                 self._rows -= rows
+
+
+class _Single(AbstractContextManager[None]):
+    """One request under way. It has no state, so that one object serves all requests."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._enter, self._leave = admission._enter, admission._leave
+
+    def __enter__(self) -> None:
+        self._enter()
+
+    def __exit__(self, *raised: object) -> None:
+        self._leave()
 
 
 def too_many_connections() -> Problem:

@@ -116,7 +116,11 @@ class Application:
 
     def _identify(self, scope: Scope) -> str:
         """Return the id of a request that has one, or gets one for the access log, and let the log know it."""
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+        given = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = value
+                break
         if given is None and not self._settings.access_log:
             return ""
         identity = logs.new_id() if given is None else logs.accept_id(given)
