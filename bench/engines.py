@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine_models import BOOSTING, FOREST, LOGISTIC, MAIN, SWEEP, write_files, write_plan
+from bench.machine import processor
 from bench.peer_environments import ROOT, environment, versions
 from runtime.compiled.kernels import find
 
@@ -44,7 +45,7 @@ def measure(seconds: float) -> Results:
         subprocess.run(command, env=environ | {"PYTHONPATH": str(ROOT)}, check=True)
         found: Results = json.loads((Path(folder) / "results.json").read_text())
     machine = {
-        "processor": _processor(),
+        "processor": processor(),
         "caches": _caches(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -54,11 +55,6 @@ def measure(seconds: float) -> Results:
         "seconds": seconds,
     }
     return {"machine": machine, **found}
-
-
-def _processor() -> str:
-    with Path("/proc/cpuinfo").open() as lines:
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _caches() -> dict[str, int]:
@@ -127,7 +123,8 @@ def page(results: Results) -> str:
     models = "\n\n".join(_model(name, model) for name, model in results["main"].items())
     return f"""# Engines: measured against each other
 
-Made by `python -m bench.engines {machine["seconds"]:g}`: {machine["processor"]}, {machine["cores"]} cores, caches of one: {caches}; Python \
+Made by `python -m bench.engines {machine["seconds"]:g}`: {machine["processor"]}, {machine["cores"]} cores, caches of \
+one: {caches}; Python \
 {machine["python"]}, {pins}; kernels {machine["kernels"]}; \
 other work on the machine when it began: load {machine["load"]}.
 
