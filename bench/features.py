@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.feature_peers import Bars, pandas_columns, talib_columns
+from bench.machine import processor
 from features_fast import FEATURE_NAMES, Stream, backend, compute, compute_last, compute_panel
 
 _CACHE = 1 << 25
@@ -229,11 +230,6 @@ def row(work: Work) -> str:
     )
 
 
-def _processor() -> str:
-    with Path("/proc/cpuinfo").open() as lines:
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def table(tickers: int) -> str:
     """Measure everything and return the document."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "TA-Lib"))
@@ -241,7 +237,7 @@ def table(tickers: int) -> str:
     milliseconds, megabytes = import_cost()
     return f"""# Features: measured against TA-Lib and pandas
 
-Made by `python -m bench.features`: {_processor()}, {os.cpu_count()} cores, {platform.system()}, Python \
+Made by `python -m bench.features`: {processor()}, {os.cpu_count()} cores, {platform.system()}, Python \
 {platform.python_version()}, {versions}; kernels {backend()}.
 
 Both sides work on the same bars, in turn, in one process, pinned to one core unless the line says two, in short rounds.
