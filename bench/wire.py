@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.machine import processor
 from bench.peer_environments import environment, versions
 from bench.servers import CLIENT_CORE, SERVER_CORE, MeasureError, find_program
 from bench.wire_figures import FIGURES, compare
@@ -67,6 +68,7 @@ def measure(seconds: int, rounds: int) -> dict[str, Any]:
                 found.measure(kind, inputs[kind])
         finally:
             os.sched_setaffinity(0, cores)
+        found.isolation(inputs[FOREST])
     progress("done")
     return {
         "made": made,
@@ -86,7 +88,7 @@ def _description(seconds: int, rounds: int) -> dict[str, Any]:
     return {
         "command": f"python -m bench.wire --seconds {seconds} --rounds {rounds}",
         "date": datetime.now(UTC).date().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -95,11 +97,6 @@ def _description(seconds: int, rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "versions": own | peers,
     }
-
-
-def _processor() -> str:
-    with Path("/proc/cpuinfo").open() as lines:
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """The measurements of the server on the wire, each in rounds in which ours and the peers take turns."""
 
 import http.client
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import agreement, contenders, open_loop
+from bench import agreement, batch_isolation, contenders, open_loop
 from bench.engine_time import Engine
 from bench.servers import Contender, MeasureError, Request, Server, started
 from bench.wire_figures import NGINX
@@ -26,7 +27,6 @@ _CHECKED_ROWS = 50
 _ENGINE_SECONDS = 0.5
 _STARTS = 5
 _PREDICTIONS = 1_000
-_ISOLATION_RATE = 500.0
 _ISOLATION_SECONDS = 4
 """Long enough for several batches, each of which takes about a second."""
 
@@ -91,10 +91,8 @@ class Rounds:
             nginx = start(contenders.nginx(self._folder))
             wrk = Wrk(self._folder, inputs.bodies)
             self._predictions(kind, inputs, [*servers, nginx], engine, wrk)
-            self._open_loop(kind, inputs, ours)
+            self._open_loop(kind, inputs, ours, nginx)
             self._batches(kind, inputs, ours, fastapi, engine)
-            if kind == FOREST:
-                self._isolation(inputs, ours, wrk)
 
     def _predictions(self, kind: str, inputs: Inputs, servers: list[Server], engine: Engine, wrk: Wrk) -> None:
         """Load the servers in turn; what comes first in one round comes last in the next."""
@@ -120,13 +118,18 @@ class Rounds:
         }
         self.engine[kind] = {"row": statistics.median(engine_seconds)}
 
-    def _open_loop(self, kind: str, inputs: Inputs, ours: Server) -> None:
-        """Load ours at half of what it answered in the closed loop."""
+    def _open_loop(self, kind: str, inputs: Inputs, ours: Server, nginx: Server) -> None:
+        """Load ours at half of what it answered in the closed loop, and nginx at the same rate."""
         rate = self.servers[kind][OURS].rate / 2
-        outcomes = []
+        outcomes, floor = [], []
         for number in range(self._rounds):
             self._progress(f"{kind}: open loop, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
             outcomes.append(open_loop.load(ours.port, inputs.bodies, rate, self._seconds))
+            floor.append(open_loop.load(nginx.port, inputs.bodies, rate, self._seconds))
+        self.samples[f"floor/{kind}"] = (
+            [outcome.percentile(99) for outcome in outcomes],
+            [outcome.percentile(99) for outcome in floor],
+        )
         self.samples[f"open/{kind}"] = (
             [outcome.percentile(99) for outcome in outcomes],
             [outcome.percentile(50) for outcome in outcomes],
@@ -148,23 +151,17 @@ class Rounds:
             self.samples[f"batch/{kind}/{form}/fastapi"] = found, theirs
         self.engine[kind]["batch"] = statistics.median(engine_seconds)
 
-    def _isolation(self, inputs: Inputs, ours: Server, wrk: Wrk) -> None:
-        """Measure single predictions at a low rate, with and without batches beside them."""
-        alone, beside = [], []
-
-        def load() -> open_loop.Outcome:
-            return open_loop.load(ours.port, inputs.bodies, _ISOLATION_RATE, _ISOLATION_SECONDS)
-
-        for number in range(self._rounds):
-            self._progress(f"single predictions beside batches, round {number + 1} of {self._rounds}")
-            alone.append(load())
-            with wrk.beside(ours, inputs.large, _ISOLATION_SECONDS):
-                beside.append(load())
+    def isolation(self, inputs: Inputs) -> None:
+        """Measure single predictions at a low rate, with and without batches beside them, on all cores."""
+        self._progress(f"single predictions beside batches, {self._rounds} rounds")
+        with started(contenders.ours(inputs.model), sorted(os.sched_getaffinity(0))) as server:
+            rounds = batch_isolation.rounds(server, inputs.bodies, inputs.large, _ISOLATION_SECONDS, self._rounds)
+            found = list(rounds)
         self.samples["isolation"] = (
-            [outcome.percentile(99) for outcome in beside],
-            [outcome.percentile(99) for outcome in alone],
+            [one.beside.percentile(99) for one in found],
+            [one.alone.percentile(99) for one in found],
         )
-        self.open_loop["isolation"] = _of_itself(beside, self.servers[FOREST][OURS].rate)
+        self.open_loop["isolation"] = _of_itself([one.beside for one in found], self.servers[FOREST][OURS].rate)
 
     def starts(self, inputs: Inputs) -> None:
         """Measure how soon ours is ready, and what memory it holds when it has predicted."""

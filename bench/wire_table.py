@@ -4,7 +4,23 @@ from typing import Any
 
 from bench.wire_figures import ENGINE, FIGURES, NGINX, SHORT, Comparison, Figure, Sense, Unit
 
-REASONS: dict[str, str] = {}
+_STALLS = (
+    "the machine stops either core for a millisecond now and then, which at this rate tens of requests see; the next "
+    "line has the p99 of nginx, which the same stops find at a third of its load"
+)
+_SOCKETS = "reading and writing a socket takes more than half of ours, as it takes most of nginx's"
+
+REASONS: dict[str, str] = {
+    "cpu/logistic/FastAPI + onnxruntime": _SOCKETS,
+    "cpu/random_forest/FastAPI + onnxruntime": _SOCKETS,
+    "batch/logistic/raw/fastapi": "0.9 MB through a socket take longer than their inference",
+    "open/logistic": _STALLS,
+    "open/random_forest": _STALLS,
+    "isolation": (
+        "the batch, its sender, the client and the event loop share two cores; where a sampler found the event loop "
+        "late, it was mostly in no Python code, neither its own nor waiting for a batch's"
+    ),
+}
 """Why a figure is not reached, one sentence each by the figure's key, where it is known from evidence."""
 
 _FACTORS = {Unit.MICROSECONDS: 1e6, Unit.MILLISECONDS: 1e3}
@@ -28,8 +44,9 @@ nearest cache. Every peer gave the same answers to the same rows before it was m
 `/predict`, and chunks of 1,024 rows for batches. nginx answers `GET /` from its configuration, without a body to read.
 What is beyond {engine} can be less than nothing in a server that predicts rows together, or by another engine.
 
-An open loop sends requests at half of the rate that the closed loop had found, and 500/s beside batches; a latency
-counts from when its request was due.
+An open loop sends requests at half of the rate that the closed loop had found; a latency counts from when its request
+was due. nginx gets the same requests at the same rate, which shows the part of the machine in it. Beside batches, 500
+requests/s come to a server that shares both cores with its clients.
 
 {open_loop}
 
@@ -123,7 +140,7 @@ def _no_evidence(figure: Figure, results: dict[str, Any]) -> str:
         load = results["servers"][model][NGINX]
         share = load["rate"] * load["cpu"]
         return f"nginx used {share:.0%} of its core, so that it was no ceiling" if share < _CEILING_SHARE else ""
-    open_loop = results["open_loop"].get(model or kind) if kind in ("open", "isolation") else None
+    open_loop = results["open_loop"].get(model or kind) if kind in ("open", "floor", "isolation") else None
     return _fault(open_loop) if open_loop else ""
 
 

@@ -1,12 +1,11 @@
 """Closed-loop load by `wrk`: as many requests as a server answers, on a number of connections, with varied bodies."""
 
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.servers import CLIENT_CORE, MeasureError, Request, Server, find_program
+from bench.servers import CLIENT_CORE, MeasureError, Server, find_program
 
 CONNECTIONS = 32
 
@@ -25,11 +24,6 @@ function request()
   place = place % #requests + 1
   return requests[place]
 end
-"""
-
-_AGAIN = """
-wrk.method = "POST"
-wrk.body = io.open(BODY, "rb"):read("*a")
 """
 
 _REPORT = """
@@ -96,29 +90,11 @@ class Wrk:
         server.settle()
         return parse(done.stdout, cpu)
 
-    @contextmanager
-    def beside(self, server: Server, request: Request, seconds: int) -> Iterator[None]:
-        """Send one request again and again over one connection, for some seconds, while the block runs."""
-        body = self._folder / "again.body"
-        body.write_bytes(request.body)
-        headers = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in request.headers.items())
-        script = self._script("again", _AGAIN.replace("BODY", f'"{body}"') + headers)
-        command = _command(server, script, 1, seconds, request.path)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                yield
-                output, _ = process.communicate(timeout=seconds + _PATIENCE_SECONDS)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-        parse(output, 0.0)
-        server.settle()
 
-
-def _command(server: Server, script: Path, connections: int, seconds: int, path: str = "/") -> list[str]:
+def _command(server: Server, script: Path, connections: int, seconds: int) -> list[str]:
     pinned = [find_program("taskset", "util-linux"), "-c", str(CLIENT_CORE), find_program("wrk", "wrk")]
     options = f"--threads 1 --connections {connections} --duration {seconds}s --timeout 30s --script {script}"
-    return [*pinned, *options.split(), f"http://127.0.0.1:{server.port}{path}"]
+    return [*pinned, *options.split(), f"http://127.0.0.1:{server.port}/"]
 
 
 def parse(output: str, cpu: float) -> Load:
