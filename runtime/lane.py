@@ -155,7 +155,7 @@ class FastLane(AsgiLane):
             return False
         if len(self.headers) > MOST_HEADERS:
             return False
-        if self._most_head_bytes > self._head_limit and self._head_size() > self._head_limit:
+        if self._most_head_bytes + len(self.headers) > self._head_limit and self._head_size() > self._head_limit:
             return False
         hosts, authorization = 0, b""
         self._identity, self._deadline = "", 0
