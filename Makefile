@@ -56,9 +56,10 @@ bench: .venv/kernels ## run all benchmarks, and compare the parts of the server 
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
 	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check
 
+# The machine may be another one than the baseline's, under the same name and with other caches: only a large loss counts.
 bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that nothing has become slower
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.02 --benchmark-min-rounds=2 --benchmark-warmup=off
-	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short
+	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short --tolerance 0.5
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet
