@@ -11,12 +11,12 @@ from tests.serving import running_server, wait_until
 
 
 def test_a_worker_that_is_stopped_is_replaced(forest_path: Path) -> None:
-    with running_server(forest_path, WORKERS="2", HANG_SECONDS="1") as running:
+    with running_server(forest_path, WORKERS="2", HANG_SECONDS="3") as running:
         wait_until(lambda: len(_workers(running.log)) == 2, "two workers have started")
         victim = _workers(running.log)[0]
         os.kill(victim, signal.SIGSTOP)
         try:
-            wait_until(lambda: len(_workers(running.log)) == 3, "another worker has started")
+            wait_until(lambda: len(_workers(running.log)) >= 3, "another worker has started")
         finally:
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGCONT)
