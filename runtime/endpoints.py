@@ -93,7 +93,7 @@ async def reload(request: Request) -> Response:
     try:
         return _json(await worker.reload())
     except TicklineError as error:
-        raise Problem(409, f"the model that was served before serves on: {error}") from None
+        raise Problem(409, f"the model that was served before serves on: {error}", whole=True) from None
 
 
 def _authorize(request: Request, tokens: Tokens) -> None:

@@ -32,6 +32,8 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
         Path of the offending value in the request, such as `features[7]`.
     headers : mapping, optional
         Headers that the status asks for, such as `Allow`.
+    whole : bool
+        Whether the detail stays as long as it is: it quotes nothing that the client has sent.
     members : object
         Further members of the reply, such as `expected` and `received`.
     """
@@ -43,10 +45,12 @@ class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457
         *,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
+        whole: bool = False,
         **members: Any,
     ) -> None:
         field = field and _clip(field)
-        super().__init__(f"{field}: {_clip(detail)}" if field else _clip(detail))
+        detail = detail if whole else _clip(detail)
+        super().__init__(f"{field}: {detail}" if field else detail)
         self.status = status
         self.headers = dict(headers or {})
         self.members: dict[str, Any] = {
