@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from starlette.schemas import BaseSchemaGenerator
 
 from runtime.model import Model
-from runtime.operations import TOKEN, Operations, describe_operations
+from runtime.operations import PREDICT_TOKEN, TOKEN, Operations, describe_operations
 from runtime.schemas import build_schemas
 from runtime.settings import Settings
 
@@ -57,9 +57,17 @@ def describe_api(model: Model, settings: Settings, routes: Sequence[BaseRoute]) 
         Where a route has no description.
     """
     components: dict[str, Any] = {"schemas": build_schemas(model, settings.max_batch_rows)}
-    if settings.reload_token:
-        scheme = {"type": "http", "scheme": "bearer", "description": "The value of RELOAD_TOKEN."}
-        components["securitySchemes"] = {TOKEN: scheme}
+    tokens = {
+        TOKEN: ("RELOAD_TOKEN", settings.reload_token),
+        PREDICT_TOKEN: ("PREDICT_TOKENS", settings.predict_tokens or settings.predict_token_file),
+    }
+    schemes = {
+        name: {"type": "http", "scheme": "bearer", "description": f"A token of {variable}, or of its file."}
+        for name, (variable, value) in tokens.items()
+        if value
+    }
+    if schemes:
+        components["securitySchemes"] = schemes
     return {
         "openapi": OPENAPI,
         "info": {"title": "Tickline", "version": version("tickline"), "description": _DESCRIPTION},

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runtime.authentication import needs_token
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
+from runtime.deadlines import HEADER
 from runtime.examples import TICKER as EXAMPLE_TICKER
 from runtime.examples import example_bodies, example_row
 from runtime.forecast import TICKER, TICKER_PATTERN
@@ -20,8 +22,8 @@ Piece = dict[str, Any]
 Operations = dict[tuple[str, str], Piece]
 """Operations by method and path."""
 
-TOKEN = "reload_token"
-"""Name of the security scheme of `/reload`."""
+TOKEN, PREDICT_TOKEN = "reload_token", "predict_token"
+"""Names of the security schemes: of `/reload`, and of all that predicts or describes the model."""
 
 _REASONS = {
     400: "The request is malformed: the body is empty or no JSON, or a header has no such form.",
@@ -34,25 +36,36 @@ _REASONS = {
     415: "The body has another media type.",
     422: "A value is missing, unknown, of the wrong type, not finite or beyond float32.",
     501: "Symbols need one worker a process.",
-    503: "The server is about to stop.",
+    408: "The headers or the body came too slowly; the connection ends.",
+    503: "The server is about to stop, or has too much to do.",
+    504: f"The milliseconds have passed that the request gave in `{HEADER}`.",
 }
 _HEADERS: Mapping[int, Piece] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     503: {"Retry-After": {"required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}}},
 }
 _BODY_REFUSALS = (400, 413, 415, 422)
+_WORK_REFUSALS = (408, 503, 504)
 _INFER = "/v2/models/{model_name}", "/v2/models/{model_name}/versions/{model_version}"
 
 
 def describe_operations(model: Model, settings: Settings) -> Operations:
     """Return the OpenAPI operations of a model, without what their handlers say of themselves."""
     bodies = example_bodies(model)
-    return {
+    operations = {
         **_service_operations(settings),
         **_prediction_operations(model, bodies),
         **_symbol_operations(bodies),
         **_inference_operations(model, bodies),
     }
+    has_tokens = bool(settings.predict_tokens or settings.predict_token_file)
+    for (_, path), operation in operations.items():
+        if "requestBody" in operation:
+            _add_refusals(operation, path, _WORK_REFUSALS)
+        if has_tokens and needs_token(path):
+            _add_refusals(operation, path, (401,))
+            operation["security"] = [{PREDICT_TOKEN: []}]
+    return operations
 
 
 def _service_operations(settings: Settings) -> Operations:
@@ -218,18 +231,24 @@ def _operation(
     reply: Piece = {"description": "The reply.", "content": content}
     if headers:
         reply["headers"] = headers
-    responses: Piece = {"200": reply}
-    error = _json("InferenceError") if inference else {MEDIA_TYPE: {"schema": refer("Problem")}}
-    for status in sorted(refusals):
-        responses[str(status)] = {"description": _REASONS[status], "content": error}
-        if status in _HEADERS:
-            responses[str(status)]["headers"] = _HEADERS[status]
-    operation: Piece = {"tags": [tag], "responses": responses}
+    operation: Piece = {"tags": [tag], "responses": {"200": reply}}
+    _add_refusals(operation, "/v2" if inference else "", refusals)
     if body:
         operation["requestBody"] = {"required": True, "content": body}
     if parameters:
         operation["parameters"] = list(parameters)
     return operation
+
+
+def _add_refusals(operation: Piece, path: str, refusals: Iterable[int]) -> None:
+    """Add the statuses with which the operation of a path refuses requests; the connection itself refuses by a 408."""
+    problem = {MEDIA_TYPE: {"schema": refer("Problem")}}
+    error = _json("InferenceError") if path.startswith("/v2") else problem
+    for status in sorted(refusals):
+        response = {"description": _REASONS[status], "content": problem if status == 408 else error}
+        if status in _HEADERS:
+            response["headers"] = _HEADERS[status]
+        operation["responses"][str(status)] = response
 
 
 def _json(schema: str, /, **examples: Any) -> Piece:

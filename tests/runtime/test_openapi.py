@@ -150,6 +150,32 @@ def test_the_token_is_asked_for_where_there_is_one(document: dict[str, Any], for
     assert "403" in open_to_loopback["paths"]["/reload"]["post"]["responses"]
 
 
+def test_predictions_are_for_those_with_a_token_where_there_is_one(forest_path: Path) -> None:
+    body = json.dumps({"features": [0.0] * 22}).encode()
+    with running_server(forest_path, PREDICT_TOKENS="a-token-of-predictions") as server:
+        allowed = {"Authorization": "Bearer a-token-of-predictions"}
+        document = server.request("GET", "/openapi.json", **allowed).json()
+        assert document["components"]["securitySchemes"]["predict_token"]["scheme"] == "bearer"
+        for path in ("/predict", "/v2/models/{model_name}/infer"):
+            assert document["paths"][path]["post"]["security"] == [{"predict_token": []}]
+            reply = server.request("POST", path.format(model_name="random_forest"), body)
+            assert reply.status == 401
+            check_reply(document, "POST", path, reply)
+        for path in ("/health/live", "/metrics"):
+            assert "security" not in document["paths"][path]["get"]
+            check_reply(document, "GET", path, server.request("GET", path))
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/v2/models/{model_name}/infer"])
+def test_a_deadline_that_has_passed_is_described(document: dict[str, Any], guarded: RunningServer, path: str) -> None:
+    late = {"X-Request-Deadline-Ms": "0"}
+    filled = path.format(model_name="random_forest")
+    reply = guarded.request("POST", filled, {"features": [0.0] * 22}, **late)
+    assert reply.status == 504
+    check_reply(document, "POST", path, reply)
+    assert {"408", "503", "504"} <= document["paths"][path]["post"]["responses"].keys()
+
+
 def examples(document: dict[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
     """Yield method, path, filled path and body of every example; symbols are begun before they are used."""
     order = ["GET", "PUT", "POST", "DELETE"]
