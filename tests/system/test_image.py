@@ -32,7 +32,7 @@ pytestmark = pytest.mark.system
 
 MEGABYTE = 1_000_000
 MOST_BYTES_OVER_BASE = 110 * MEGABYTE
-TOKEN = "a token of this test"
+TOKEN = "a-token-of-this-test"
 ONE_COMPILED = ("--env", "WORKERS=1", "--env", "ENGINE=compiled", "--env", f"RELOAD_TOKEN={TOKEN}")
 """One worker that does not start where the compiled engine cannot run the model."""
 
