@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from features_fast._vectors import address
 from runtime.codec import END, MORE, ODD, POSITION, STATUS
 
 FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "boundscheck": False}
@@ -62,7 +63,23 @@ def _bits_of(typing_context: Any, value: Any) -> Any:
     return _INT(types.float64), generate
 
 
+def _eight_of(typing_context: Any, text: Any, at: Any) -> Any:
+    """Return eight bytes as a number, the first one in its lowest bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), ir.IntType(64).as_pointer())
+        return builder.load(place, align=1)
+
+    return types.uint64(text, types.int64), generate
+
+
 _bits: Any = intrinsic(_bits_of)
+_eight: Any = intrinsic(_eight_of)
+
+_ZEROS = np.uint64(0x3030303030303030)  # eight times the digit 0
+_BEYOND_NINE = np.uint64(0x0606060606060606)  # carries into the upper half of a byte that follows the digit 9
+_UPPER = np.uint64(0xF0F0F0F0F0F0F0F0)
+_PAIRS = np.uint64(0x000000FF000000FF)
 
 
 @part(_BOOL(types.float64))
@@ -77,6 +94,25 @@ def blank(text: Bytes, at: int) -> int:
     while text[at] == 32 or text[at] == 10 or text[at] == 13 or text[at] == 9:
         at += 1
     return at
+
+
+@part(_INT(_BYTES, _INT))
+def _eight_digits(text: Bytes, at: int) -> int:
+    """Return the number that the next eight bytes are, or -1 where one of them is no digit.
+
+    They are looked at together, and added up in pairs, pairs of pairs and so on. They may reach behind the end of the
+    text, but not into another page of memory, which need not exist.
+    """
+    if (address(text) + at) & 4095 > 4088:
+        return -1
+    eight = _eight(text, at)
+    if (eight & _UPPER) != _ZEROS or ((eight + _BEYOND_NINE) & _UPPER) != _ZEROS:
+        return -1
+    eight -= _ZEROS
+    eight = eight * np.uint64(10) + (eight >> np.uint64(8))
+    first_pairs = (eight & _PAIRS) * np.uint64(100 + (1_000_000 << 32))
+    other_pairs = ((eight >> np.uint64(16)) & _PAIRS) * np.uint64(1 + (10_000 << 32))
+    return int(np.int64((first_pairs + other_pairs) >> np.uint64(32)))
 
 
 @part(_INT(_BYTES, _INT, _SINGLES, _INT))
@@ -107,6 +143,11 @@ def _number(text: Bytes, at: int, out: Floats, place: int) -> int:
             while text[at] == 48:
                 at += 1
         significant = at
+        eight = _eight_digits(text, at)
+        while eight >= 0:
+            mantissa = mantissa * np.uint64(100_000_000) + np.uint64(eight)
+            at += 8
+            eight = _eight_digits(text, at)
         while text[at] - 48 <= 9 and text[at] >= 48:
             mantissa = mantissa * np.uint64(10) + np.uint64(text[at] - 48)
             at += 1

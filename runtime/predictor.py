@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, choose
+from runtime.memory import give_back_memory
 from runtime.onnxruntime_engine import OnnxruntimeEngine
-from runtime.reference import Reference, give_back_memory
+from runtime.reference import Reference
 from runtime.replay import read_golden
 
 CHUNK_SECONDS = 0.02

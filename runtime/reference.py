@@ -1,6 +1,5 @@
-"""onnxruntime beside another engine that serves: whether it stays, what it checks, and how its memory is given back."""
+"""onnxruntime beside another engine that serves: whether it stays, and what it checks."""
 
-import ctypes
 import logging
 
 import numpy as np
@@ -35,13 +34,6 @@ def keeps_reference(wish: str, size: int, workers: int, limit: int | None) -> bo
     if wish != "AUTO":
         return wish == "YES"
     return limit is None or workers * SESSION_BYTES * size <= limit // _SHARE
-
-
-def give_back_memory() -> None:
-    """Return what was freed to the system; glibc keeps it otherwise."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-    if trim:
-        trim(0)
 
 
 class Reference:

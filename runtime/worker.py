@@ -19,6 +19,7 @@ from runtime.coalescer import Coalescer
 from runtime.deadlines import in_time
 from runtime.drift_metrics import DriftCollector
 from runtime.known_heads import KnownHeads
+from runtime.memory import keep_freed_memory
 from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
 from runtime.model import Model
 from runtime.rollout import ModelHolder, Rollout
@@ -48,6 +49,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
+        keep_freed_memory()
         self.settings = settings
         self.self_check = check(settings)
         self.board = Board(folder, WORDS)

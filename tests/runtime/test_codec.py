@@ -1,5 +1,6 @@
 """The kernels against NumPy and Python: every text they read or write is theirs too; what does not fit is refused."""
 
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from runtime.codec import (
     library_path,
     load,
 )
+from tests.runtime.compiled.guarded import guarded
 
 
 def read(codec: Codec, text: str) -> tuple[NDArray[np.float32], int, int]:
@@ -92,6 +94,25 @@ def test_what_is_no_plain_number_is_left_to_python(codec: Codec, text: str) -> N
     values, position, why = read(codec, f"5,{text}]")
     assert values.tolist() == [5]
     assert (position, why) == (2, ODD)
+
+
+def test_digits_are_read_alike_wherever_a_page_of_memory_ends(codec: Codec) -> None:
+    text = b"0.1234567890123456,-987654.0987654321]\0"
+    pages = np.zeros(3 * mmap.PAGESIZE, np.uint8)
+    boundary = -pages.ctypes.data % mmap.PAGESIZE + mmap.PAGESIZE
+    for start in range(boundary - len(text), boundary + 1):
+        pages[start : start + len(text)] = np.frombuffer(text, np.uint8)
+        out, state = np.zeros(4, np.float32), np.zeros(STATE_WORDS, np.int64)
+        assert codec.column(pages.ctypes.data + start, 0, out.ctypes.data, 0, 4, state.ctypes.data) == 2
+        assert out.tolist() == [np.float32(0.1234567890123456), np.float32(-987654.0987654321), 0, 0]
+
+
+def test_nothing_is_read_from_the_page_behind_a_text(codec: Codec) -> None:
+    for digits in range(1, 18):
+        text = guarded(np.frombuffer(b"0.%b]\0" % (b"1234567890123456789"[:digits]), np.uint8), "behind")
+        out, state = np.zeros(1, np.float32), np.zeros(STATE_WORDS, np.int64)
+        assert codec.column(text.ctypes.data, 0, out.ctypes.data, 0, 1, state.ctypes.data) == 1
+        assert out[0] == np.float32(float(text.tobytes()[:-2]))
 
 
 @settings(max_examples=3000, derandomize=True, deadline=None)

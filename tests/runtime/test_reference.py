@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.reference import Reference, give_back_memory, keeps_reference
+from runtime.reference import Reference, keeps_reference
 from tests.runtime.test_replay import PlainEngine, half, off
 
 MIB = 2**20
@@ -60,7 +60,3 @@ def test_few_rows_and_rows_without_a_finite_answer_are_not_checked() -> None:
     endless = Reference(PlainEngine(lambda values: values * np.float32("inf")), tolerance=1e-5)
     endless.check(ROWS, answers(0.1))
     assert reference.checked.rows == endless.checked.rows == 0
-
-
-def test_memory_is_given_back_without_an_error() -> None:
-    give_back_memory()
