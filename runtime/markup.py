@@ -8,7 +8,7 @@ from string import Template
 
 FOLDER = Path(__file__).with_name("pages")
 
-_FRAGMENT = re.compile(r'<template id="([a-z-]+)">\s*(.*?)\s*</template>', re.DOTALL)
+_FRAGMENT = re.compile(r'<template id="([a-z-]+)">\n?(.*?)\n?</template>', re.DOTALL)
 _INDENTATION = re.compile(r"\n\s*")
 _COMMENT = re.compile(r"\n\s*//.*")
 _LOOSE = re.compile(r"\s*([{};,])\s*|(?<=:) ")

@@ -39,6 +39,9 @@ def render_type(schema: Schema) -> Markup:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return fill("schema-link", id=schema_id(name), name=name)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return _either(render_type({**schema, "type": each} if each != "null" else {"type": each}) for each in kind)
     for word in ("anyOf", "oneOf"):
         if word in schema and "properties" not in schema:
             return _either(render_type({**_outer(schema, word), **each}) for each in schema[word])
@@ -47,9 +50,6 @@ def render_type(schema: Schema) -> Markup:
     if "enum" in schema:
         values = sorted(schema["enum"]) if len(schema["enum"]) <= _MOST_VALUES else schema["enum"][:_MOST_VALUES]
         return _either(fill("code", text=_value(each)) for each in values)
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return _either(render_type({**schema, "type": each}) for each in kind)
     if kind == "array":
         return _render_list(schema)
     if kind == "object":

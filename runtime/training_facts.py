@@ -1,6 +1,6 @@
 """What a model file says of its training, as HTML: whatever that is, for no server has checked it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ def render_training(card: ModelCard) -> Markup:
         return fill("no-training")
     metrics, baselines = _mapping(facts.get("metrics")), _mapping(facts.get("baselines"))
     tables = [
-        _render_table(part, {card.name: values, **_mapping(baselines.get(part))})
+        _render_table(part, [(card.name, values), *_mapping(baselines.get(part)).items()])
         for part, values in list(metrics.items())[:_MOST_PARTS]
         if isinstance(values, Mapping) and values
     ]
@@ -42,9 +42,9 @@ def _render_skill(facts: Mapping[str, Any]) -> Markup:
     return fill("finding", text=text)
 
 
-def _render_table(part: str, rows: Mapping[str, Any]) -> Markup:
+def _render_table(part: str, rows: Sequence[tuple[str, Any]]) -> Markup:
     """Return a table of one part's metrics, a row for the model and one for each baseline."""
-    shown = [(name, values) for name, values in rows.items() if isinstance(values, Mapping)][:_MOST_ROWS]
+    shown = [(name, values) for name, values in rows if isinstance(values, Mapping)][:_MOST_ROWS]
     columns = list(shown[0][1])[:_MOST_COLUMNS]
     body = (
         fill(

@@ -327,7 +327,8 @@ function startLive() {
   if (!find('charts')) return;
   const scrapes = [];
   const select = find('route'), pause = find('pause'), state = find('live-state');
-  let paused = false;
+  let paused = false, near = false; // a scrape costs the server a little, so only those who look make any
+  new IntersectionObserver((seen) => { near = seen.at(-1).isIntersecting; }, { rootMargin: '100%' }).observe(find('live'));
   find('charts').hidden = false;
   document.querySelector('.controls').hidden = false;
   pause.addEventListener('click', () => {
@@ -338,8 +339,8 @@ function startLive() {
   select.addEventListener('change', () => draw(scrapes, select.value));
 
   async function scrape() {
-    timer = setTimeout(scrape, PERIOD);
-    if (paused || document.hidden) return;
+    timer = setTimeout(scrape, near ? PERIOD : PERIOD / 10);
+    if (paused || !near || document.hidden) return;
     let problem = '';
     try {
       const response = await ask('metrics', { headers: { Accept: 'text/plain' } });
