@@ -1,6 +1,7 @@
 """JSON Schemas in words and tables, as HTML."""
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -77,8 +78,16 @@ def _either(pieces: Iterator[Markup]) -> Markup:
 def _render_list(schema: Schema) -> Markup:
     places = schema.get("prefixItems")
     if places:
-        return fill("tuple", items=Markup(fill("comma").join(render_type(each) for each in places)))
-    return fill("list-of", items=render_type(schema.get("items", {})), limits=_count(schema))
+        runs = ((each, len(list(alike))) for each, alike in groupby(render_type(each) for each in places))
+        shown = (each if count == 1 else fill("times", count=count, type=each) for each, count in runs)
+        return fill("tuple", items=Markup(fill("comma").join(shown)))
+    return fill("list-of", items=_item(schema.get("items", {})), limits=_count(schema))
+
+
+def _item(schema: Schema) -> Markup:
+    """Return what each item of a list takes, in parentheses where that is one of several types."""
+    several = "anyOf" in schema or "oneOf" in schema or isinstance(schema.get("type"), list)
+    return fill("group-of", items=render_type(schema)) if several else render_type(schema)
 
 
 def _render_object(schema: Schema) -> Markup:
@@ -89,7 +98,7 @@ def _render_object(schema: Schema) -> Markup:
             shown = [*shown[:_MOST_VALUES], fill("type", text=f"and {len(members) - _MOST_VALUES} more")]
         return fill("inline", members=Markup(fill("comma").join(shown)))
     values = schema.get("additionalProperties")
-    return fill("map-of", items=render_type(values)) if values else fill("type", text="object")
+    return fill("map-of", items=_item(values)) if values else fill("type", text="object")
 
 
 def _count(schema: Schema) -> Markup:
@@ -98,9 +107,9 @@ def _count(schema: Schema) -> Markup:
     if least is None and most is None:
         return Markup()
     if least == most:
-        return fill("limits", text=f"exactly {least}")
+        return fill("limits", text=f", exactly {least}")
     words = [f"at least {least:,}" if least else "", f"at most {most:,}" if most is not None else ""]
-    return fill("limits", text=", ".join(filter(None, words)))
+    return fill("limits", text="".join(f", {each}" for each in words if each))
 
 
 def _limits(schema: Schema) -> Markup:
@@ -112,7 +121,7 @@ def _limits(schema: Schema) -> Markup:
         for name, words in _LIMITS
         if name in schema and (allowed is None or name in allowed)
     ]
-    return fill("limits", text=", ".join(found)) if found else Markup()
+    return fill("limits", text=f" {', '.join(found)}") if found else Markup()
 
 
 def _value(value: Any) -> str:

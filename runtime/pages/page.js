@@ -192,7 +192,7 @@ async function submit(event, path, read) {
   clearMarks();
   const verdict = find('verdict'), detail = find('detail');
   const button = event.target.querySelector('button');
-  if (button.disabled) return;
+  if (button.hasAttribute('aria-disabled')) return;
   try {
     const { body, notes = [] } = read();
     button.setAttribute('aria-disabled', 'true');

@@ -1,14 +1,18 @@
 """Pictures of the pages, to be looked at: ``python -m tests.system.pictures MODEL FOLDER``."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from tests.serving import running_server
-from tests.system.browser import DEADLINE_MILLISECONDS, DESKTOP, PHONE, Scheme, Visit, running_browser, visit
+from tests.system.browser import DESKTOP, PHONE, Scheme, Visit, running_browser, visit
 
-VIEWS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
+View = tuple[str, tuple[int, int], Scheme]
+"""A name, the size of the window, and the colours that the reader prefers."""
+
+VIEWS: tuple[View, ...] = (
     ("light", DESKTOP, "light"),
     ("dark", DESKTOP, "dark"),
     ("phone", PHONE, "light"),
@@ -18,27 +22,27 @@ VIEWS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
 SEND_SOME = """async (count) => {
   for (let index = 0; index < count; index++) {
     const row = Array.from({ length: 22 }, (_, column) => Math.sin(index * column));
-    const options = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ features: row }) };
-    await fetch('predict', options);
+    const headers = { 'Content-Type': 'application/json' };
+    await fetch('predict', { method: 'POST', headers, body: JSON.stringify({ features: row }) });
   }
 }"""
 
 
-def show_figures(visited: Visit, count: int = 200) -> None:
-    """Send predictions from the page until its charts are drawn."""
-    page = visited.page
-    page.locator("#live").scroll_into_view_if_needed()
-    expect(page.locator("#rate")).not_to_have_text("–", timeout=DEADLINE_MILLISECONDS)
-    page.evaluate(SEND_SOME, count)
-    expect(page.locator("#p50")).not_to_have_text("–", timeout=DEADLINE_MILLISECONDS)
+def show_figures(visited: Visit, periods: int = 12) -> None:
+    """Send predictions from the page, now more and now fewer, while its clock runs on."""
+    visited.begin_to_watch()
+    for period in range(periods):
+        visited.page.evaluate(SEND_SOME, 10 + 7 * period % 16)
+        visited.watch_on()
 
 
-def take(browser: Browser, port: int, folder: Path) -> list[Path]:
+def take(browser: Browser, port: int, folder: Path, views: Sequence[View] = VIEWS) -> list[Path]:
     """Write pictures of both pages in every view; return their paths."""
     taken = []
-    for name, size, scheme in VIEWS:
+    for name, size, scheme in views:
         with visit(browser, port, size=size, scheme=scheme, reduced_motion="reduce") as visited:
             page = visited.page
+            visited.hold_time()
             visited.open("/")
             page.click("#row button.main")
             page.wait_for_selector(".verdict")
