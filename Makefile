@@ -48,7 +48,7 @@ lint: .venv/kernels ## check style and types
 test: lint ## lint, and run all tests that need no system package
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
-test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus or kubectl; installs on Debian what is missing
+test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus, chromium or kubectl; installs on Debian what is missing
 	tests/system/install
 	$(BIN)/pytest -m system
 

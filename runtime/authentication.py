@@ -20,6 +20,9 @@ OPEN = frozenset(
 )
 """Paths that ask for no prediction token: `/reload` has tokens of its own, probes and scrapers have none."""
 
+PAGES = frozenset({"/", "/docs"})
+"""Paths that answer a browser with a page: without a token with one that asks for it."""
+
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _SCHEME = b"bearer "
 _KEY = os.urandom(32)

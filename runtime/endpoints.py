@@ -6,18 +6,19 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from features_fast.errors import TicklineError
 from features_fast.specification import FEATURES, specification_hash
+from runtime.address import client_address, fill_in
 from runtime.authentication import Tokens
 from runtime.batch_endpoint import batch
 from runtime.bodies import JSON, media_type, read_body
-from runtime.home import describe_service, render_home
 from runtime.offer import offer_bars
-from runtime.openapi import render_openapi
+from runtime.page import answer_page, wants_page
 from runtime.problems import Problem
+from runtime.site import Site, find_site, make_site
 from runtime.stages import STARTED, Stopwatch
 from runtime.worker import get_worker
 
@@ -30,14 +31,30 @@ def _reply(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
+async def _site(request: Request) -> Site:
+    """Return what tells of the served model; it is made off the event loop, and for those alone who ask for it."""
+    worker = get_worker(request)
+    model = worker.model
+    found = find_site(model)
+    if found is None:
+        make = partial(make_site, model, worker.settings, worker.self_check, request.app.routes)
+        found = await worker.run_batch(make)
+    return found
+
+
 async def home(request: Request) -> Response:
     """Say what this is: a page for a browser, JSON for a program."""
-    worker = get_worker(request)
-    if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(render_home(worker.model), headers={"Vary": "Accept"})
-    response = _json(describe_service(worker.model))
+    site = await _site(request)
+    if wants_page(request):
+        return answer_page(request, site.home)
+    response = _reply(fill_in(site.service, client_address(request)))
     response.headers["Vary"] = "Accept"
     return response
+
+
+async def docs(request: Request) -> Response:
+    """Describe this API as a page."""
+    return answer_page(request, (await _site(request)).reference)
 
 
 async def live(request: Request) -> Response:
@@ -117,9 +134,7 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """Describe this API as OpenAPI 3.1."""
-    worker = get_worker(request)
-    render = partial(render_openapi, worker.model, worker.settings, request.app.routes)
-    return _reply(await worker.run_batch(render))
+    return _reply((await _site(request)).openapi)
 
 
 ROUTES = [
@@ -133,5 +148,6 @@ ROUTES = [
     Route("/predict/batch", batch, methods=["POST"]),
     Route("/reload", reload, methods=["POST"]),
     Route("/metrics", metrics),
+    Route("/docs", docs),
     Route("/openapi.json", openapi),
 ]

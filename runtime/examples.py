@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
+
 from runtime.inference_protocol import INPUT
 from runtime.model import Model
+from runtime.replies import ReplyWriter
 
-BARS = [[price, price + 2, price - 1, price + 1, 1000000] for price in (100 + 7 * day % 11 for day in range(50))]
+BARS = [[price, price + 2, price - 1, price + 1, 1000] for price in (10 + 7 * day % 11 for day in range(50))]
 """As few bars as a prediction takes: open, high, low, close and volume."""
 
 TICKER = "DEMO"
@@ -30,3 +33,11 @@ def example_bodies(model: Model) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v2/models/{model_name}/infer"): inference,
         ("POST", "/v2/models/{model_name}/versions/{model_version}/infer"): inference,
     }
+
+
+def example_reply(model: Model) -> dict[str, Any]:
+    """Return the model's own reply to its example, from any thread, and counted nowhere."""
+    row = model.predictor.example[None]
+    _, reply = ReplyWriter(model.card).one(model.predictor.engine.predict(row)[0])
+    answer: dict[str, Any] = msgspec.json.decode(reply)
+    return answer

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.authentication import OPEN, needs_token
+from runtime.authentication import OPEN, PAGES, needs_token
 from runtime.bodies import JSON
 from runtime.deadlines import HEADER, set_deadline
+from runtime.page import answer_door, wants_page
 from runtime.problems import Problem, respond
 from runtime.stages import STARTED
 from runtime.worker import Worker
@@ -41,7 +44,7 @@ class Gate:
             with self._room(scope, headers):
                 await self._app(scope, receive, send)
         except Problem as problem:
-            await respond(scope["path"], problem)(scope, receive, send)
+            await _refuse(Request(scope), problem)(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Raise Problem where the request may not be made here, or by this client."""
@@ -75,3 +78,11 @@ class Gate:
         plain = headers.get(b"content-type", JSON.encode()).startswith(JSON.encode())
         size = values * (_JSON_BYTES if plain else _BINARY_BYTES)
         return min(most, max(1, int(headers[b"content-length"]) // size))
+
+
+def _refuse(request: Request, problem: Problem) -> Response:
+    """Answer a problem, or ask a browser for the token that its page needs."""
+    path = request.scope["path"]
+    if problem.status == 401 and path in PAGES and wants_page(request):
+        return answer_door(request)
+    return respond(path, problem)

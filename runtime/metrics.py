@@ -38,6 +38,7 @@ ROUTES = (
     "/symbols/{ticker}/bars",
     "/reload",
     "/metrics",
+    "/docs",
     "/openapi.json",
     "/v2",
     "/v2/",

@@ -1,12 +1,11 @@
 """The API of a served model as an OpenAPI 3.1 document. Knows routes, and no server."""
 
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import msgspec
 from starlette.routing import BaseRoute
 from starlette.schemas import BaseSchemaGenerator
 
@@ -27,16 +26,13 @@ _TAGS = {
     "Open Inference Protocol": "Version 2 of the protocol that other inference servers speak too.",
 }
 
+Operation = tuple[str, str, dict[str, Any]]
+"""Method, path and what a document says of the two."""
+
+_METHODS = ("put", "post", "get", "delete")
+"""In the order in which a reader tries them: what is held, then what is asked of it, then how it goes."""
+
 _GENERATOR = BaseSchemaGenerator()
-_DOCUMENTS: WeakKeyDictionary[Model, bytes] = WeakKeyDictionary()
-
-
-def render_openapi(model: Model, settings: Settings, routes: Sequence[BaseRoute]) -> bytes:
-    """Return the document as JSON; it is made once a model."""
-    document = _DOCUMENTS.get(model)
-    if document is None:
-        document = _DOCUMENTS[model] = msgspec.json.encode(describe_api(model, settings, routes))
-    return document
 
 
 def describe_api(model: Model, settings: Settings, routes: Sequence[BaseRoute]) -> dict[str, Any]:
@@ -58,13 +54,13 @@ def describe_api(model: Model, settings: Settings, routes: Sequence[BaseRoute]) 
     """
     components: dict[str, Any] = {"schemas": build_schemas(model, settings.max_batch_rows)}
     tokens = {
-        TOKEN: ("RELOAD_TOKEN", settings.reload_token),
-        PREDICT_TOKEN: ("PREDICT_TOKENS", settings.predict_tokens or settings.predict_token_file),
+        TOKEN: ("RELOAD_TOKEN", settings.has_reload_tokens),
+        PREDICT_TOKEN: ("PREDICT_TOKENS", settings.has_predict_tokens),
     }
     schemes = {
         name: {"type": "http", "scheme": "bearer", "description": f"A token of {variable}, or of its file."}
-        for name, (variable, value) in tokens.items()
-        if value
+        for name, (variable, needed) in tokens.items()
+        if needed
     }
     if schemes:
         components["securitySchemes"] = schemes
@@ -75,6 +71,20 @@ def describe_api(model: Model, settings: Settings, routes: Sequence[BaseRoute]) 
         "paths": _paths(describe_operations(model, settings), routes),
         "components": components,
     }
+
+
+def grouped(document: Mapping[str, Any]) -> list[tuple[dict[str, str], list[Operation]]]:
+    """Return the operations of a document by tag, in the order in which a reader tries them."""
+    groups: dict[str, list[Operation]] = {tag["name"]: [] for tag in document["tags"]}
+    for path, item in document["paths"].items():
+        for method in sorted(item, key=_METHODS.index):
+            groups[item[method]["tags"][0]].append((method.upper(), path, item[method]))
+    return [(tag, groups[tag["name"]]) for tag in document["tags"]]
+
+
+def anchor(name: str) -> str:
+    """Return a name as the identity of a place in a page."""
+    return re.sub("[^a-z0-9]+", "-", name.lower())
 
 
 def _paths(operations: Operations, routes: Sequence[BaseRoute]) -> dict[str, dict[str, Any]]:

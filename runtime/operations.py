@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runtime.authentication import needs_token
+from runtime.authentication import PAGES, needs_token
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.deadlines import HEADER
 from runtime.examples import TICKER as EXAMPLE_TICKER
-from runtime.examples import example_bodies, example_row
+from runtime.examples import example_bodies, example_reply, example_row
 from runtime.forecast import TICKER, TICKER_PATTERN
 from runtime.inference_endpoints import JSON_LENGTH, OCTETS
 from runtime.model import Model
@@ -44,6 +44,9 @@ _HEADERS: Mapping[int, Piece] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     503: {"Retry-After": {"required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}}},
 }
+PAGE: Piece = {"text/html": {"schema": {"type": "string"}}}
+"""A page for a browser as content."""
+
 _BODY_REFUSALS = (400, 413, 415, 422)
 _WORK_REFUSALS = (408, 503, 504)
 _INFER = "/v2/models/{model_name}", "/v2/models/{model_name}/versions/{model_version}"
@@ -58,26 +61,28 @@ def describe_operations(model: Model, settings: Settings) -> Operations:
         **_symbol_operations(bodies),
         **_inference_operations(model, bodies),
     }
-    has_tokens = bool(settings.predict_tokens or settings.predict_token_file)
     for (_, path), operation in operations.items():
         if "requestBody" in operation:
             _add_refusals(operation, path, _WORK_REFUSALS)
-        if has_tokens and needs_token(path):
+        if settings.has_predict_tokens and needs_token(path):
             _add_refusals(operation, path, (401,))
+            if path in PAGES:
+                operation["responses"]["401"]["content"] |= PAGE
             operation["security"] = [{PREDICT_TOKEN: []}]
     return operations
 
 
 def _service_operations(settings: Settings) -> Operations:
-    page = _json("Service") | {"text/html": {"schema": {"type": "string"}}}
+    home = _json("Service") | PAGE
     vary = {"Vary": {"required": True, "schema": {"const": "Accept"}}}
     text = {"schema": {"type": "string"}}
     families = {"text/plain": text, "application/openmetrics-text": text}
     # Without a token it is the connection that tells who may reload, which no security scheme can say.
-    reload = _operation("service", _json("Rollout"), (401 if settings.reload_token else 403, 409))
-    reload["security"] = [{TOKEN: []}] if settings.reload_token else []
+    reload = _operation("service", _json("Rollout"), (401 if settings.has_reload_tokens else 403, 409))
+    reload["security"] = [{TOKEN: []}] if settings.has_reload_tokens else []
     return {
-        ("GET", "/"): _operation("service", page, headers=vary),
+        ("GET", "/"): _operation("service", home, headers=vary),
+        ("GET", "/docs"): _operation("service", PAGE),
         ("GET", "/health"): _operation("service", _json("Ready"), (503,)),
         ("GET", "/health/live"): _operation("service", _json("Live")),
         ("GET", "/health/ready"): _operation("service", _json("Ready"), (503,)),
@@ -97,6 +102,7 @@ def _prediction_operations(model: Model, bodies: Operations) -> Operations:
     bars = bodies["POST", "/predict/bars"]
     named_bars = dict(zip(("open", "high", "low", "close", "volume"), zip(*bars["bars"], strict=True), strict=True))
     tickers = {"tickers": {EXAMPLE_TICKER: bars["bars"]}}
+    prediction = {JSON: {"schema": refer("Prediction"), "example": example_reply(model)}}
     width = len(names)
     batch_bodies = {
         JSON: {
@@ -116,11 +122,11 @@ def _prediction_operations(model: Model, bodies: Operations) -> Operations:
     return {
         ("POST", "/predict"): _operation(
             tag,
-            _json("Prediction"),
+            prediction,
             _BODY_REFUSALS,
             body=_json("RowBody", list=listed, names=by_name),
         ),
-        ("GET", "/predict/demo"): _operation(tag, _json("Prediction")),
+        ("GET", "/predict/demo"): _operation(tag, prediction),
         ("POST", "/predict/batch"): _operation(
             tag,
             batch_replies,

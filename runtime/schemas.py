@@ -1,5 +1,7 @@
 """The schemas of one model's API: from the types that decode and those of the replies."""
 
+import inspect
+import re
 from typing import Any
 
 import msgspec
@@ -26,6 +28,9 @@ from runtime.reply_types import (
 )
 from runtime.rollout import Rollout
 
+_ATTRIBUTES = "\n\nAttributes\n----------\n"
+_ATTRIBUTE = re.compile(r"^(\w[\w, ]*) : .*\n((?: +.*\n)+)", re.MULTILINE)
+
 _STATIC = (
     *(BarsBody, HistoryBody, BarBody, InferenceRequest, InferenceReply, ServerMetadata, ModelMetadata),
     *(InferenceError, Live, ModelInfo, ModelReady, Problem, Ready, Rollout),
@@ -45,6 +50,8 @@ def build_schemas(model: Model, max_rows: int) -> dict[str, Any]:
     """
     types = (*_STATIC, *prediction_types(model.card), model.decoder.body_type, Bars, model.decoder.row_type)
     found, schemas = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    for schema in schemas.values():
+        _tell_members(schema)
     *_, bars, row = found
     width = len(model.card.feature_names)
     _restrict_bars(schemas, bars, max_rows)
@@ -58,6 +65,17 @@ def build_schemas(model: Model, max_rows: int) -> dict[str, Any]:
     )
     schemas["ColumnsBody"] = _object("Rows as columns of one length.", columns=columns)
     return schemas
+
+
+def _tell_members(schema: dict[str, Any]) -> None:
+    """Let each member have the description that its type's docstring gives under `Attributes`."""
+    summary, _, attributes = inspect.cleandoc(schema.get("description", "")).partition(_ATTRIBUTES)
+    if not attributes:
+        return
+    schema["description"] = summary
+    for names, description in _ATTRIBUTE.findall(attributes + "\n"):
+        for name in names.split(", "):
+            schema["properties"][name].setdefault("description", " ".join(description.split()))
 
 
 def _object(description: str, /, **properties: Any) -> dict[str, Any]:

@@ -52,6 +52,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine_threads: int
     keep_reference: str
 
+    @property
+    def has_predict_tokens(self) -> bool:
+        """Whether predictions, and what describes the model, are for those alone who have a token."""
+        return bool(self.predict_tokens or self.predict_token_file)
+
+    @property
+    def has_reload_tokens(self) -> bool:
+        """Whether a reload needs a token."""
+        return bool(self.reload_token or self.reload_token_file)
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -228,7 +228,7 @@ def test_a_server_with_a_built_library_holds_no_compiler(running: RunningServer)
 def test_the_examples_of_the_home_page_work(connection: Connection) -> None:
     for route in connection.request("GET", "/").json()["routes"]:
         if "/bars" in route["path"]:
-            found = re.search(r"localhost:5000(\S+).*-d '(.*)'$", route["example"])
+            found = re.search(r"http://127.0.0.1:\d+(\S+).*-d '(.*)'$", route["example"])
             assert found is not None
             reply = send(connection, route["method"], found[1], json.loads(found[2]))
             assert reply.status in (200, 201)

@@ -44,7 +44,7 @@ def document(guarded: RunningServer) -> dict[str, Any]:
     return found
 
 
-def settings(**changes: str) -> Settings:
+def settings(**changes: Any) -> Settings:
     defaults = {setting.field: setting.parse(setting.default) for setting in SETTINGS}
     return Settings(**{**defaults, **changes})
 
@@ -148,6 +148,8 @@ def test_the_token_is_asked_for_where_there_is_one(document: dict[str, Any], for
     open_to_loopback = describe_api(load_model(forest_path, 1), settings(), ROUTES)
     assert open_to_loopback["paths"]["/reload"]["post"]["security"] == []
     assert "403" in open_to_loopback["paths"]["/reload"]["post"]["responses"]
+    from_file = describe_api(load_model(forest_path, 1), settings(reload_token_file=Path("tokens")), ROUTES)
+    assert from_file["paths"]["/reload"]["post"]["security"] == [{"reload_token": []}]
 
 
 def test_predictions_are_for_those_with_a_token_where_there_is_one(forest_path: Path) -> None:
@@ -156,6 +158,9 @@ def test_predictions_are_for_those_with_a_token_where_there_is_one(forest_path: 
         allowed = {"Authorization": "Bearer a-token-of-predictions"}
         document = server.request("GET", "/openapi.json", **allowed).json()
         assert document["components"]["securitySchemes"]["predict_token"]["scheme"] == "bearer"
+        for path in ("/", "/docs"):
+            for accept in ("text/html", JSON):
+                check_reply(document, "GET", path, server.request("GET", path, Accept=accept))
         for path in ("/predict", "/v2/models/{model_name}/infer"):
             assert document["paths"][path]["post"]["security"] == [{"predict_token": []}]
             reply = server.request("POST", path.format(model_name="random_forest"), body)
@@ -207,6 +212,27 @@ def test_every_example_works_and_its_reply_is_described(document: dict[str, Any]
             check(document, content[JSON]["schema"], body)
         seen.add((method, path))
     assert seen == {(method, path) for method, path, _ in operations(document)}
+
+
+def test_every_example_of_a_reply_is_one(document: dict[str, Any]) -> None:
+    found = [
+        (path, media)
+        for _, path, operation in operations(document)
+        for reply in operation["responses"].values()
+        for media in reply.get("content", {}).values()
+        if "example" in media
+    ]
+    assert {path for path, _ in found} == {"/predict", "/predict/demo"}
+    for _, media in found:
+        check({"components": closed(document["components"])}, closed(media["schema"]), media["example"])
+
+
+def test_members_have_the_words_of_their_docstrings(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    members = schemas["SelfCheck"]["properties"]
+    assert members["cores"]["description"] == "Processors that the process may run on."
+    assert members["workers"]["description"] == members["engine_threads"]["description"]
+    assert not any("----" in schema.get("description", "") for schema in schemas.values())
 
 
 def test_replies_of_other_forms_are_described(document: dict[str, Any], guarded: RunningServer) -> None:

@@ -72,6 +72,7 @@ def ask_service(asker: Asker, token: str) -> None:
         asker.ask("GET", path)
     assert b"<html" in asker.ask("GET", "/", headers={"Accept": "text/html"}).body
     assert asker.ask("GET", "/").json()
+    assert b"API reference" in asker.ask("GET", "/docs").body
     authorized = {"Authorization": f"Bearer {token}"}
     assert asker.ask("POST", "/reload", b"", authorized).json()["model_version"] == "1.0.0"
     assert b"predictions_total" in asker.ask("GET", "/metrics").body
