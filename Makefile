@@ -1,7 +1,6 @@
 # The same short commands on a laptop and in CI. `make serve` and `make test` need Python 3.11 and nothing else.
 PYTHON ?= python3.11
 BIN := .venv/bin
-MODEL := models/model.onnx
 
 .PHONY: help venv serve image test test-system lint bench bench-smoke lock
 
@@ -10,30 +9,23 @@ help: ## list the targets
 
 venv: .venv/kernels ## make .venv with the locked development environment
 
+# The steps themselves are in a script that needs no make.
 .venv/installed: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	PYTHON=$(PYTHON) scripts/setup.sh environment
 
-# Without a C compiler the kernels are compiled just in time, which costs some seconds at every start.
 .venv/kernels: .venv/installed $(wildcard features_fast/*.py runtime/_*.py runtime/codec.py runtime/baseline.py runtime/drift.py \
 		runtime/build.py runtime/compiled/*.py)
-	@if command -v cc >/dev/null; then $(BIN)/python -m features_fast.build && $(BIN)/python -m runtime.build; \
-	else echo "no C compiler (cc): the kernels will be compiled just in time"; fi
-	@touch $@
+	scripts/setup.sh kernels
 
 .venv-system/installed: requirements/system.txt | .venv/installed
 	$(PYTHON) -m venv --clear --without-pip .venv-system
 	$(BIN)/uv pip install --quiet --python .venv-system --require-hashes --requirement requirements/system.txt
 	@touch $@
 
-$(MODEL): | .venv/kernels
-	$(BIN)/tickline train --source sp500
-	$(BIN)/tickline export
-	$(BIN)/tickline verify $(MODEL)
+models/model.onnx: | .venv/kernels
+	scripts/setup.sh model
 
-serve: .venv/kernels $(MODEL) ## train, export and verify a model where there is none, then serve it on port 5000
+serve: .venv/kernels models/model.onnx ## train, export and verify a model where there is none, then serve it on port 5000
 	$(BIN)/tickline serve
 
 image: ## build the serving image, with labels that say what it was built from
