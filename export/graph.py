@@ -1,6 +1,5 @@
 """The graph: what skl2onnx makes of a classifier, with everything pinned that a server relies on."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -12,7 +11,9 @@ from export.converters import CONVERTERS
 from export.errors import ExportError
 from export.reference import describe
 from export.ties import settle_ties
+from runtime.artifact import ArtifactError
 from runtime.engine import FEATURES, PROBABILITIES
+from runtime.graph_rules import check_graph
 
 LABEL = "label"
 """Name of the graph's output that holds the predicted class itself, int64 or string (rows,)."""
@@ -88,14 +89,12 @@ def _check(proto: onnx.ModelProto) -> None:
     element = graph.output[1].type.tensor_type.elem_type
     if element != onnx.TensorProto.FLOAT:
         raise ExportError(f"graph output {PROBABILITIES}: expected float32, got element type {element}")
-    for node in _nodes(graph):
-        if node.op_type == "ZipMap":
-            raise ExportError("graph: expected probabilities as one tensor, got a ZipMap")
-        if node.domain not in OPSETS:
-            raise ExportError(f"graph: expected operators of ONNX alone, got {node.op_type} of {node.domain}")
-    for tensor in graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ExportError(f"graph: expected every weight in the file itself, {tensor.name} lies outside")
+    if any(node.op_type == "ZipMap" for node in graph.node):
+        raise ExportError("graph: expected probabilities as one tensor, got a ZipMap")
+    try:
+        check_graph(proto.SerializeToString())
+    except ArtifactError as error:
+        raise ExportError(str(error)) from None
 
 
 def _pin(proto: onnx.ModelProto, features: int, classes: int) -> None:
@@ -107,12 +106,3 @@ def _pin(proto: onnx.ModelProto, features: int, classes: int) -> None:
     for tensor, width in ((proto.graph.input[0], features), (proto.graph.output[1], classes)):
         pinned = onnx.helper.make_tensor_value_info(tensor.name, onnx.TensorProto.FLOAT, ["rows", width])
         tensor.CopyFrom(pinned)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes of a graph and of the graphs inside its loops and branches."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _nodes(attribute.g)

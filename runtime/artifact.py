@@ -6,8 +6,10 @@ model, because Protocol Buffers allow the fields of a message in any order.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -202,13 +204,20 @@ def seal(model: bytes) -> bytes:
     return model + _SEAL_PREFIX + hashlib.sha256(model).hexdigest().encode()
 
 
-def check_seal(content: bytes) -> str:
+def check_seal(content: bytes, pins: Collection[str] = ()) -> str:
     """Return the SHA-256 that a model file is sealed with.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    pins : collection of str
+        The seals, in lower-case hexadecimal, that are accepted; none accepts any.
 
     Raises
     ------
     ArtifactError
-        Where there is no seal, or the file is not what was sealed.
+        Where there is no seal, the file is not what was sealed, or is not what is pinned.
     """
     body, tail = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
     if not body or not tail.startswith(_SEAL_PREFIX):
@@ -216,17 +225,24 @@ def check_seal(content: bytes) -> str:
     sealed, found = tail[len(_SEAL_PREFIX) :], hashlib.sha256(body).hexdigest()
     if sealed != found.encode():
         raise ArtifactError(f"changed after export: sealed as sha256 {sealed.decode('latin-1')}, found {found}")
+    if pins and found not in pins:
+        raise ArtifactError(f"MODEL_SHA256: expected sha256 {' or '.join(pins)}, got {found}")
     return found
 
 
-def read(path: Path) -> bytes:
-    """Return the bytes of a model file, or say why it cannot be read."""
+def read(path: Path, most: int = sys.maxsize) -> bytes:
+    """Return the bytes of a model file, at most so many, or say why it cannot be read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > most else file.read(size)
     except FileNotFoundError:
         raise ArtifactError("no model file; make one with `tickline train` and `tickline export`") from None
     except OSError as error:
         raise ArtifactError(f"cannot be read: {error.strerror}") from None
+    if size > most:
+        raise ArtifactError(f"MAX_MODEL_BYTES: expected at most {most} bytes, got {size}")
+    return content
 
 
 @contextmanager
@@ -238,11 +254,11 @@ def naming(path: Path) -> Iterator[None]:
         raise ArtifactError(f"{path}: {error}") from None
 
 
-def read_sealed(path: Path) -> tuple[bytes, str]:
+def read_sealed(path: Path, most: int = sys.maxsize, pins: Collection[str] = ()) -> tuple[bytes, str]:
     """Return the bytes of a model file and the SHA-256 that it is sealed with; errors name the file."""
     with naming(path):
-        content = read(path)
-        return content, check_seal(content)
+        content = read(path, most)
+        return content, check_seal(content, pins)
 
 
 def model_file(path: Path) -> Path:

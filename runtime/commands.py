@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from features_fast.errors import TicklineError
-from runtime.settings import ENGINE, MODEL_PATH, SETTINGS, add_flag, read_setting, read_settings
+from runtime.settings import (
+    ENGINE,
+    MAX_MODEL_BYTES,
+    MODEL_PATH,
+    MODEL_SHA256,
+    SETTINGS,
+    add_flag,
+    read_setting,
+    read_settings,
+)
+
+_OF_MODELS = (MODEL_PATH, MODEL_SHA256, MAX_MODEL_BYTES, ENGINE)
 
 
 def _example(parser: argparse.ArgumentParser, text: str) -> None:
@@ -37,8 +48,8 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline verify`."""
     _example(parser, "tickline verify models/model.onnx")
     parser.add_argument("path", nargs="?", metavar="MODEL", help="model file, or its folder; otherwise --model-path")
-    add_flag(parser, MODEL_PATH)
-    add_flag(parser, ENGINE)
+    for setting in _OF_MODELS:
+        add_flag(parser, setting)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_verify)
 
@@ -48,7 +59,10 @@ def _load(options: argparse.Namespace, path: str | None = None) -> Any:
     from runtime.model import load_model
 
     chosen = Path(path) if path else read_setting(MODEL_PATH, options, os.environ)
-    return load_model(model_file(chosen), threads=1, wish=read_setting(ENGINE, options, os.environ))
+    wish, most, pins = (
+        read_setting(setting, options, os.environ) for setting in (ENGINE, MAX_MODEL_BYTES, MODEL_SHA256)
+    )
+    return load_model(model_file(chosen), 1, wish, most, pins)
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -94,8 +108,8 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         help="JSON list of numbers, or object of feature names; - reads it from standard input; none: the example",
     )
     parser.add_argument("--url", metavar="URL", help="ask a running server instead of a model file")
-    add_flag(parser, MODEL_PATH)
-    add_flag(parser, ENGINE)
+    for setting in _OF_MODELS:
+        add_flag(parser, setting)
     parser.set_defaults(run=_predict)
 
 

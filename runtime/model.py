@@ -1,6 +1,7 @@
 """A model as the server answers with it: JSON in, JSON out, and no HTTP."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ class Model:
         return self.replies.one(self.predictor.engine.predict_one())
 
 
-def load_model(path: Path, threads: int, wish: str = AUTO) -> Model:
+def load_model(
+    path: Path, threads: int, wish: str = AUTO, most: int = sys.maxsize, pins: Collection[str] = ()
+) -> Model:
     """Read, verify and warm the model in a file, for one of `WISHES`; raises ArtifactError, which names the file."""
     with naming(path):
-        return Model(Predictor(read(path), threads, wish))
+        return Model(Predictor(read(path, most), threads, wish, pins=pins))

@@ -1,7 +1,7 @@
 """One model, ready to predict: single rows without an allocation that can be avoided, batches in bounded chunks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, choose
+from runtime.graph_rules import check_graph
 from runtime.memory import give_back_memory
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.reference import Reference
@@ -39,17 +40,28 @@ class Predictor:
         The engine that is asked for, one of `runtime.engines.WISHES`.
     keep_reference : bool
         Whether onnxruntime stays loaded beside another engine, and answers one row of every chunk again.
+    pins : collection of str
+        SHA-256 of the files that are accepted; none accepts any.
 
     Raises
     ------
     ArtifactError
-        Where the file is foreign or changed, the graph does not fit its card, the replay of the golden rows differs
-        from the certificate by more than its tolerance, or the engine that is asked for refuses the graph.
+        Where the file is foreign, changed or not pinned, the graph breaks a rule or does not fit its card, the replay
+        of the golden rows differs from the certificate by more than its tolerance, or the engine that is asked for
+        refuses the graph.
     """
 
-    def __init__(self, content: bytes, threads: int = 1, wish: str = AUTO, keep_reference: bool = False) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        threads: int = 1,
+        wish: str = AUTO,
+        keep_reference: bool = False,
+        pins: Collection[str] = (),
+    ) -> None:
         started = time.perf_counter()
-        self.sha256 = check_seal(content)
+        self.sha256 = check_seal(content, pins)
+        check_graph(content)
         self.size = len(content)
         onnxruntime = OnnxruntimeEngine(content, threads)
         self.card, self.certificate = parse_metadata(onnxruntime.metadata)

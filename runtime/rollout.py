@@ -74,7 +74,7 @@ class ModelHolder:
         """Verify and warm a model, and the kernels where it takes bars."""
         settings = self._settings
         keep = keeps_reference(settings.keep_reference, len(content), settings.workers, read_memory_limit())
-        model = Model(Predictor(content, settings.engine_threads, settings.engine, keep))
+        model = Model(Predictor(content, settings.engine_threads, settings.engine, keep, settings.model_sha256))
         offer_bars(model.card.feature_specification)
         return model
 
@@ -140,7 +140,7 @@ class ModelHolder:
     async def _lead(self, path: Path, started: float) -> Rollout:
         header, previous = self._board.header, self.model.card
         with naming(path):
-            content = await asyncio.to_thread(read, path)
+            content = await asyncio.to_thread(read, path, self._settings.max_model_bytes)
             model = await asyncio.to_thread(self._make, content)
         for what in ("feature_names", "labels"):
             if getattr(model.card, what) != getattr(previous, what):

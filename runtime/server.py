@@ -21,6 +21,7 @@ from runtime.asgi_lane import AsgiLane
 from runtime.authentication import Tokens
 from runtime.board import COMMITTED, PROPOSED, Board
 from runtime.engines import COMPILED, load_compiled
+from runtime.graph_rules import check_graph
 from runtime.lane import FastLane
 from runtime.metrics import WORDS
 from runtime.settings import Settings
@@ -39,7 +40,8 @@ def serve(settings: Settings) -> int:
     Raises
     ------
     ArtifactError
-        Where the model file is missing, foreign or changed, or the engine that is asked for cannot run it.
+        Where the model file is missing, foreign, changed, too large, not pinned or of no graph to be served, or the
+        engine that is asked for cannot run it.
     ServerError
         Where an address cannot be listened on, or gRPC is asked for and not installed.
     """
@@ -49,9 +51,10 @@ def serve(settings: Settings) -> int:
     if settings.grpc_port:
         _check_grpc(settings)
     path = model_file(settings.model_path)
-    content, _ = read_sealed(path)
-    if settings.engine == COMPILED:
-        with naming(path):
+    content, _ = read_sealed(path, settings.max_model_bytes, settings.model_sha256)
+    with naming(path):
+        check_graph(content)
+        if settings.engine == COMPILED:
             load_compiled(content, {}, threads=1)  # refused here it is one line, and in the workers it were one each
     with (
         _listen(settings.host, settings.port, "PORT") as listener,

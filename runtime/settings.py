@@ -1,6 +1,7 @@
 """Settings of the server: each is read once, from its flag or its environment variable, and never changes."""
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import msgspec
 
 from features_fast.errors import TicklineError
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class SettingError(TicklineError):
@@ -27,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access_log: bool
     lane: str
     model_path: Path
+    model_sha256: tuple[str, ...]
+    max_model_bytes: int
     reload_token: str
     reload_token_file: Path | None
     predict_tokens: str
@@ -124,6 +129,16 @@ def _file() -> tuple[Callable[[str], Path | None], str]:
     return lambda text: Path(text) if text else None, "a path, or nothing"
 
 
+def _hashes() -> tuple[Callable[[str], tuple[str, ...]], str]:
+    def parse(text: str) -> tuple[str, ...]:
+        hashes = tuple(each.strip().lower() for each in text.split(",")) if text else ()
+        if not all(_SHA256.fullmatch(each) for each in hashes):
+            raise ValueError
+        return hashes
+
+    return parse, "64 hexadecimal digits, commas between several, or nothing"
+
+
 def _nonempty(cast: Callable[[str], Any], what: str) -> tuple[Callable[[str], Any], str]:
     def parse(text: str) -> Any:
         if not text:
@@ -136,6 +151,11 @@ def _nonempty(cast: Callable[[str], Any], what: str) -> tuple[Callable[[str], An
 MODEL_PATH = Setting(
     "MODEL_PATH", "models/", *_nonempty(Path, "a path"), "model file, or the folder that holds model.onnx"
 )
+
+MODEL_SHA256 = Setting(
+    "MODEL_SHA256", "", *_hashes(), "sha256 of the model files that may be served, as tickline export prints it"
+)
+MAX_MODEL_BYTES = Setting("MAX_MODEL_BYTES", str(2**29), *_integer(1, 2**31), "largest model file")
 
 ENGINE = Setting(
     "ENGINE",
@@ -154,6 +174,8 @@ SETTINGS = (
     Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
     Setting("LANE", "fast", *_choice("FAST", "ASGI"), "fast answers /predict before ASGI; asgi answers all through it"),
     MODEL_PATH,
+    MODEL_SHA256,
+    MAX_MODEL_BYTES,
     Setting("RELOAD_TOKEN", "", *_text(), "bearer token for /reload; without one it answers loopback only"),
     Setting("RELOAD_TOKEN_FILE", "", *_file(), "file of bearer tokens for /reload, one a line"),
     Setting("PREDICT_TOKENS", "", *_text(), "bearer tokens for predictions, commas between them; none: open to all"),

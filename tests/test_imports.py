@@ -42,6 +42,7 @@ EXPORT_SEES_OF_RUNTIME = {
         "runtime.baseline",
         "runtime.engine",
         "runtime.engines",
+        "runtime.graph_rules",
         "runtime.onnxruntime_engine",
         "runtime.replay",
     ),

@@ -139,7 +139,7 @@ def test_names_the_estimator_that_cannot_be_converted() -> None:
     ("break_it", "message"),
     [
         (lambda proto: setattr(proto.graph.node[0], "op_type", "ZipMap"), "expected probabilities as one tensor"),
-        (lambda proto: setattr(proto.graph.node[0], "domain", "com.example"), "got Sub of com.example"),
+        (lambda proto: setattr(proto.graph.node[0], "domain", "com.example"), "got one of com.example"),
         (
             lambda proto: setattr(proto.graph.output[1], "name", "scores"),
             "expected label, probabilities, got label, scores",

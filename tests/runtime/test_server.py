@@ -1,6 +1,7 @@
 """A server's life: it starts only on a model that it can trust, counts over all workers, and ends in order."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.artifact import CERTIFICATE_KEY
+from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, read_sealed
 from tests.runtime.conftest import edited
 from tests.serving import RunningServer, running_server, wait_until
 
@@ -41,6 +42,29 @@ def test_it_does_not_start_on_a_file_that_it_cannot_trust(
     assert status == 1
     assert error.count("\n") == 1
     assert error.startswith(f"tickline: {path}: ")
+
+
+def test_a_file_that_is_too_large_or_not_pinned_is_not_served(forest_path: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(forest_path, tmp_path / "model.onnx"))
+    sha256, size = read_sealed(path)[1], path.stat().st_size
+    for settings, message in (
+        ({"MAX_MODEL_BYTES": str(size - 1)}, f"MAX_MODEL_BYTES: expected at most {size - 1} bytes, got {size}"),
+        ({"MODEL_SHA256": "0" * 64}, f"MODEL_SHA256: expected sha256 {'0' * 64}, got {sha256}"),
+    ):
+        assert start_and_fail(MODEL_PATH=str(path), **settings) == (1, f"tickline: {path}: {message}\n")
+    pins = f"{'0' * 64}, {sha256.upper()}"
+    with running_server(path, MAX_MODEL_BYTES=str(size), MODEL_SHA256=pins, WORKERS="2") as running:
+        assert running.request("POST", "/reload", b"").status == 200
+        for content, message in (
+            (path.read_bytes() + b"\0", f"MAX_MODEL_BYTES: expected at most {size} bytes, got {size + 1}"),
+            (edited(path.read_bytes(), CARD_KEY, lambda text: text.replace("1.0.0", "2")), "MODEL_SHA256: expected"),
+        ):
+            path.write_bytes(content)
+            refused = running.request("POST", "/reload", b"")
+            assert refused.status == 409
+            assert message in refused.json()["detail"]
+            assert running.request("GET", "/model/info").json()["sha256"] == sha256
+            shutil.copy(forest_path, path)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

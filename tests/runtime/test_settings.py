@@ -41,6 +41,8 @@ def test_flag_wins_over_environment_wins_over_default() -> None:
         ("HOST", "", "an address"),
         ("MODEL_PATH", "", "a path"),
         ("ENGINE", "fast", "one of AUTO, ONNXRUNTIME, COMPILED"),
+        ("MODEL_SHA256", "12ab", "64 hexadecimal digits"),
+        ("MODEL_SHA256", "0" * 64 + ",", "64 hexadecimal digits"),
         ("KEEP_REFERENCE", "1", "one of AUTO, YES, NO"),
     ],
 )
