@@ -212,12 +212,19 @@ def test_nothing_is_written_above_the_tolerance(path: Path, export: Export) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_says_on_which_kind_of_row_a_graph_differs(path: Path, export: Export) -> None:
-    # Distances in float32 put a neighbour on the other side where two are equally far.
+def test_says_on_which_kind_of_row_a_graph_differs(monkeypatch: pytest.MonkeyPatch, path: Path, export: Export) -> None:
+    monkeypatch.setattr("export.graph._SCALER_OPTIONS", {})  # a scaler that multiplies moves rows over thresholds
     rows, targets = three_classes()
-    model = make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(rows, targets)
-    with pytest.raises(ExportError, match=r"got 0\.2 on a golden row of kind threshold; .* labels differ"):
+    model = make_pipeline(StandardScaler(), DecisionTreeClassifier(random_state=0)).fit(rows, targets)
+    with pytest.raises(ExportError, match=r"got 1 on a golden row of kind threshold; .* labels differ"):
         export(model)
+    assert not path.exists()
+
+
+def test_a_model_that_needs_a_loop_is_refused(path: Path, export: Export) -> None:
+    rows, targets = three_classes()
+    with pytest.raises(ExportError, match=r"\(Scan\): expected no loops and no branches"):
+        export(make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(rows, targets))
     assert not path.exists()
 
 

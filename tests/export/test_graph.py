@@ -13,7 +13,6 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -168,20 +167,4 @@ def test_refuses_a_graph_that_a_server_could_not_run(
 
     monkeypatch.setattr("export.graph.convert_sklearn", broken)
     with pytest.raises(ExportError, match=re.escape(message)):
-        convert(model, 5, 3)
-
-
-def test_looks_for_foreign_operators_inside_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, targets = three_classes()
-    model = make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(rows, targets)
-
-    def broken(*arguments: Any, **keywords: Any) -> onnx.ModelProto:
-        proto: onnx.ModelProto = convert_sklearn(*arguments, **keywords)
-        scan = next(node for node in proto.graph.node if node.op_type == "Scan")
-        body = next(attribute.g for attribute in scan.attribute if attribute.name == "body")
-        body.node[0].domain = "com.example"
-        return proto
-
-    monkeypatch.setattr("export.graph.convert_sklearn", broken)
-    with pytest.raises(ExportError, match=r"of com\.example"):
         convert(model, 5, 3)
