@@ -165,3 +165,12 @@ def test_the_gate_fails_its_job_and_still_has_its_summary(tmp_path: Path) -> Non
     assert told["if"] == "always()"
     assert run(told["run"], tmp_path, GITHUB_STEP_SUMMARY=str(summary)).returncode == 0
     assert "1 regressed" in summary.read_text()
+
+
+def test_the_page_names_every_job_and_only_commands_that_exist() -> None:
+    page = (ROOT / "docs" / "pipelines.md").read_text()
+    section = page[page.index("## GitHub Actions") :]
+    named = re.findall(r"^\| (?:`\w+\.yml`)? *\| ([A-Z][\w ]+) \|", section, re.MULTILINE)
+    assert named == [job["name"].partition(",")[0] for path in WORKFLOWS for job in jobs(path).values()]
+    for target in re.findall(r"`make ([a-z-]+)`", section):
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
