@@ -34,7 +34,7 @@ def test_their_expressions_mean_something(tmp_path: Path) -> None:
 def test_their_shell_has_no_lint() -> None:
     for each in steps():
         if "run" in each:
-            command = [TOOLS / "shellcheck", "--shell", "bash", "-"]
+            command = [str(TOOLS / "shellcheck"), "--shell", "bash", "-"]
             script = f"set -e\n{each['run']}"  # as a runner runs it
             done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout
