@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter_ns
@@ -57,6 +58,8 @@ class Application:
         """Start and stop the worker; a model that is refused is one line in the log."""
         await receive()
         loop = asyncio.get_running_loop()
+        if self._settings.workers > 1:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor asks one worker for a reload
         try:
             self.worker = worker = Worker(self._settings, self._folder)
             grpc_server = await start_grpc(worker) if self._settings.grpc_port else None

@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 SLOTS = 128
 """More than the 64 workers that can be set, so that a rolling restart always finds a free one."""
 
-PROPOSED, COMMITTED, HEADER_WORDS = 0, 1, 8
-PID, PREPARED, REFUSED, SERVING, ENGINE, SLOT_HEADER_WORDS = 0, 1, 2, 3, 4, 8
+PROPOSED, COMMITTED, WITHDRAWN, LEADER, ASKED, ANSWERED, GOLDEN, RECENT, HEADER_WORDS = 0, 1, 2, 3, 4, 5, 8, 12, 16
+"""Words of the header: numbers of models, the process that leads a reload, signals that asked for one and those that
+were answered, and two changes (`runtime.comparison`) of the last reload."""
+
+PID, PREPARED, REFUSED, SERVING, ENGINE, CHANGE, SLOT_HEADER_WORDS = 0, 1, 2, 3, 4, 8, 16
+"""First words of a slot: its process, numbers of models, the engine, and the change on this worker's recent rows."""
 
 
 class Board:
@@ -56,7 +60,7 @@ class Board:
         with self._locked("claim"):
             for index in range(SLOTS):
                 slot = self.slot(index)
-                if not _alive(slot[PID]):
+                if not alive(slot[PID]):
                     slot[PID] = os.getpid()
                     slot[PREPARED] = slot[REFUSED] = slot[SERVING] = 0
                     return slot
@@ -65,7 +69,7 @@ class Board:
     def live(self) -> dict[int, memoryview]:
         """Return the slots of the workers that run, by index."""
         slots = {index: self.slot(index) for index in range(SLOTS)}
-        return {index: slot for index, slot in slots.items() if _alive(slot[PID])}
+        return {index: slot for index, slot in slots.items() if alive(slot[PID])}
 
     def counts(self) -> NDArray[np.uint64]:
         """Return the sum over all workers, dead ones included, of the part that they count in."""
@@ -81,8 +85,28 @@ class Board:
     def store_model(self, content: bytes) -> int:
         """Keep a model file under the next number, which no worker serves yet."""
         number = self.header[PROPOSED] + 1
-        self.model_path(number).write_bytes(content)
+        path = self.model_path(number)
+        try:
+            path.write_bytes(content)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         return number
+
+    def refuse(self, slot: memoryview, number: int, why: str) -> None:
+        """Let the worker of a slot refuse a model, and say why."""
+        self._refusal_path(slot).write_text(why)
+        slot[REFUSED] = number
+
+    def take_refusal(self, slot: memoryview) -> str:
+        """Return why the worker of a slot has refused a model, once."""
+        path = self._refusal_path(slot)
+        why = path.read_text()
+        path.unlink()
+        return why
+
+    def _refusal_path(self, slot: memoryview) -> Path:
+        return self.folder / f"{slot[PID]}.refusal"
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -98,7 +122,7 @@ class Board:
             yield
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     """Tell whether a process runs."""
     if pid == 0:
         return False

@@ -18,6 +18,8 @@ from runtime.bodies import JSON, media_type, read_body
 from runtime.offer import offer_bars
 from runtime.page import answer_page, wants_page
 from runtime.problems import Problem
+from runtime.reload_request import decode_reload
+from runtime.rollout import RolloutError, UnfinishedError
 from runtime.site import Site, find_site, make_site
 from runtime.stages import STARTED, Stopwatch
 from runtime.worker import get_worker
@@ -103,14 +105,24 @@ async def demo(request: Request) -> Response:
 
 
 async def reload(request: Request) -> Response:
-    """Serve the model file as it is now, in all workers or in none."""
+    """Serve the model file as it is now, in all workers or in none.
+
+    Every worker loads it, verifies its certificate and compares it with the served model before any of them swaps.
+    """
     worker = get_worker(request)
     worker.renew_tokens()
     _authorize(request, worker.reload_tokens)
+    body = await read_body(request, worker.settings.max_body_bytes)
+    if body:
+        media_type(request, (JSON,))
+    wish = decode_reload(body)
     try:
-        return _json(await worker.reload())
+        return _json(await worker.reload(wish))
+    except UnfinishedError as error:
+        raise Problem(503, str(error), headers={"Retry-After": "1"}) from None
     except TicklineError as error:
-        raise Problem(409, f"the model that was served before serves on: {error}", whole=True) from None
+        members = error.members if isinstance(error, RolloutError) else {}
+        raise Problem(409, f"the model that was served before serves on: {error}", whole=True, **members) from None
 
 
 def _authorize(request: Request, tokens: Tokens) -> None:

@@ -78,7 +78,13 @@ def _service_operations(settings: Settings) -> Operations:
     text = {"schema": {"type": "string"}}
     families = {"text/plain": text, "application/openmetrics-text": text}
     # Without a token it is the connection that tells who may reload, which no security scheme can say.
-    reload = _operation("service", _json("Rollout"), (401 if settings.has_reload_tokens else 403, 409))
+    reload = _operation(
+        "service",
+        _json("Rollout"),
+        (401 if settings.has_reload_tokens else 403, 409, *_BODY_REFUSALS),
+        body=_json("ReloadRequest", plain={}, bounded={"max_flips": 10, "max_probability_change": 0.25}),
+    )
+    reload["requestBody"]["required"] = False
     reload["security"] = [{TOKEN: []}] if settings.has_reload_tokens else []
     return {
         ("GET", "/"): _operation("service", home, headers=vary),

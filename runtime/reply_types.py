@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from runtime.artifact import Comparison, EngineFinding, ModelCard
+from runtime.comparison import ModelComparison
 from runtime.offer import BarsOffer
 from runtime.replay import Agreement
 from runtime.selfcheck import SelfCheck
@@ -36,6 +37,7 @@ class Problem(msgspec.Struct):
     received: Any = msgspec.UNSET
     missing_bars: int | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, either("Problem")] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
+    comparison: ModelComparison | msgspec.UnsetType = msgspec.UNSET
 
 
 class InferenceError(msgspec.Struct):

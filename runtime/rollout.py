@@ -1,23 +1,38 @@
-"""A reload of all workers or of none: propose, prepare everywhere, commit, swap."""
+"""A reload of all workers or of none: prepare everywhere, compare, commit, and answer when all serve the new model."""
 
 import asyncio
 import logging
+import os
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from features_fast.errors import TicklineError
-from runtime.artifact import ArtifactError, naming, read
-from runtime.board import COMMITTED, ENGINE, PREPARED, PROPOSED, REFUSED, SERVING, Board
-from runtime.drift import Drift
-from runtime.engines import UNWANTED
-from runtime.metrics import drift_words
+from runtime.artifact import golden_rows, model_file, naming, read
+from runtime.board import (
+    ANSWERED,
+    ASKED,
+    CHANGE,
+    COMMITTED,
+    GOLDEN,
+    LEADER,
+    PID,
+    PREPARED,
+    PROPOSED,
+    RECENT,
+    REFUSED,
+    SERVING,
+    WITHDRAWN,
+    Board,
+    alive,
+)
+from runtime.comparison import CHANGE_WORDS, Change, ModelComparison, add_up, compare_models, read_change
+from runtime.metrics import Metrics
 from runtime.model import Model
-from runtime.offer import offer_bars
-from runtime.predictor import Predictor
-from runtime.reference import keeps_reference
-from runtime.selfcheck import read_memory_limit
+from runtime.model_holder import ModelHolder
+from runtime.reload_request import ReloadRequest
 from runtime.settings import Settings
 
 logger = logging.getLogger("tickline")
@@ -30,11 +45,37 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class RolloutError(TicklineError):
-    """A reload that did not take effect; the old model serves on in every worker."""
+    """A reload that did not take effect; the old model serves on in every worker.
+
+    Parameters
+    ----------
+    why : str
+        One sentence.
+    members : object
+        Further members of the reply.
+    """
+
+    def __init__(self, why: str, **members: Any) -> None:
+        super().__init__(why)
+        self.members = members
+
+
+class UnfinishedError(TicklineError):
+    """A reload that took effect, but not in every worker within the time that it has."""
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reload did."""
+    """What a reload did.
+
+    Attributes
+    ----------
+    workers : int
+        Worker processes, all of which serve the model now.
+    seconds : float
+        How long it took.
+    comparison : ModelComparison
+        What it changes.
+    """
 
     status: str
     model_version: str
@@ -42,10 +83,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     workers: int
     seconds: float
+    comparison: ModelComparison
 
 
-class ModelHolder:
-    """The model that this worker serves, kept in step with the other workers by the board.
+class Rollouts:
+    """Reloads that this worker leads, one at a time over all workers.
 
     Parameters
     ----------
@@ -53,126 +95,185 @@ class ModelHolder:
         The server's board.
     slot : memoryview
         This worker's slot.
+    holder : ModelHolder
+        Holds this worker's model.
+    metrics : Metrics
+        Count reloads.
     settings : Settings
-        Say which engine runs the model, and how.
+        Say where the model file is, and how large it may be.
     """
 
-    def __init__(self, board: Board, slot: memoryview, settings: Settings) -> None:
+    def __init__(
+        self, board: Board, slot: memoryview, holder: ModelHolder, metrics: Metrics, settings: Settings
+    ) -> None:
         self._board = board
         self._slot = slot
-        self._settings = settings
-        self._handled = self._serving = board.header[COMMITTED]
-        self._standby: tuple[int, Model] | None = None
-        self.model = self._load(self._serving)
-        self._announce(self.model)
-        slot[SERVING] = self._serving
-
-    def _load(self, number: int) -> Model:
-        return self._make(read(self._board.model_path(number)))
-
-    def _make(self, content: bytes) -> Model:
-        """Verify and warm a model, and the kernels where it takes bars."""
-        settings = self._settings
-        keep = keeps_reference(settings.keep_reference, len(content), settings.workers, read_memory_limit())
-        model = Model(Predictor(content, settings.engine_threads, settings.engine, keep, settings.model_sha256))
-        offer_bars(model.card.feature_specification)
-        return model
+        self._holder = holder
+        self._metrics = metrics
+        self._path = model_file(settings.model_path)
+        self._most_bytes = settings.max_model_bytes
 
     async def follow(self) -> None:
-        """Prepare what is proposed and serve what is committed, until cancelled."""
+        """Do what the board asks for, of any worker or of one of them, until cancelled."""
+        header = self._board.header
         while True:
-            await self._step()
+            await self._holder.step()
+            if header[ASKED] > header[ANSWERED]:
+                await self._answer_signal()
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _step(self) -> None:
-        header, slot = self._board.header, self._slot
-        proposed = header[PROPOSED]
-        if proposed > self._handled:
-            try:
-                self._standby = proposed, await asyncio.to_thread(self._load, proposed)
-                slot[PREPARED] = proposed
-            except ArtifactError as error:
-                logger.error("model %d is refused: %s", proposed, error)
-                slot[REFUSED] = proposed
-            self._handled = proposed
-        committed = header[COMMITTED]
-        if committed > self._serving and self._standby and self._standby[0] == committed:
-            self._serve(*self._standby)
+    async def _answer_signal(self) -> None:
+        """Reload because a signal asked for it, unless another worker does."""
+        header = self._board.header
+        try:
+            with self._board.reloading():
+                asked = header[ASKED]
+                if asked > header[ANSWERED]:
+                    header[ANSWERED] = asked
+                    await self._count(ReloadRequest())
+        except BlockingIOError:
+            pass  # it is answered by who holds the lock, or after that
+        except TicklineError:
+            pass  # the log has it
+        except Exception:
+            logger.exception("a reload failed")
 
-    def _serve(self, number: int, model: Model) -> None:
-        """Swap: one assignment, so that a reply is made by the old model or by the new one."""
-        self.model = model
-        self._standby = None
-        self._serving = self._handled = number
-        self._announce(model)
-        self._slot[SERVING] = number
-
-    def _announce(self, model: Model) -> None:
-        """Say in the log and in the metrics which engine runs the model, and why; count the drift of its rows."""
-        choice, engine = model.predictor.choice, model.predictor.engine
-        self._slot[ENGINE] = choice.number
-        window, baseline = self._settings.drift_window_seconds, model.card.baseline
-        if window and baseline is not None:
-            model.predictor.observe = Drift(drift_words(self._slot), baseline, window).observe
-        logger.log(
-            logging.WARNING if choice.reason in UNWANTED else logging.INFO,
-            "engine %s %s runs %s %s (%s): %s",
-            *(engine.name, engine.version, model.card.name, model.card.version, choice.reason, choice.detail),
-        )
-
-    async def reload(self, path: Path) -> Rollout:
-        """Serve the model in a file, in all workers or in none.
+    async def reload(self, request: ReloadRequest) -> Rollout:
+        """Serve the model file as it is now, in all workers or in none.
 
         Raises
         ------
         ArtifactError
             Where the file is refused.
         RolloutError
-            Where another reload is under way, the file has other features or labels, or a worker refuses the model.
+            Where another reload is under way, the file has other features or labels, a worker refuses the model or
+            ends before it has prepared it, or a bound of the request is exceeded.
+        UnfinishedError
+            Where a worker does not take the step that no one can undo.
         """
-        started = time.perf_counter()
         try:
             with self._board.reloading():
-                return await self._lead(path, started)
+                return await self._count(request)
         except BlockingIOError:
+            self._metrics.reloaded("failure")
             raise RolloutError("another reload is under way") from None
 
-    async def _lead(self, path: Path, started: float) -> Rollout:
-        header, previous = self._board.header, self.model.card
-        with naming(path):
-            content = await asyncio.to_thread(read, path, self._settings.max_model_bytes)
-            model = await asyncio.to_thread(self._make, content)
-        for what in ("feature_names", "labels"):
-            if getattr(model.card, what) != getattr(previous, what):
-                raise RolloutError(f"{path}: other {what} than the served model; start a new server for it")
-        number = self._board.store_model(content)
-        self._handled = number  # this worker has prepared already
-        self._slot[PREPARED] = number
-        header[PROPOSED] = number
-        await self._all_workers(PREPARED, number)
+    async def _count(self, request: ReloadRequest) -> Rollout:
+        """Lead a reload, count its result and log it."""
+        try:
+            rollout = await self._lead(request)
+        except Exception as error:
+            self._metrics.reloaded("failure")
+            if isinstance(error, TicklineError):
+                logger.error("reload: %s", error)
+            raise
+        self._metrics.reloaded("success")
+        logger.info(
+            "reloaded in %d worker(s) within %.3f s: version %s after %s; %s",
+            *(rollout.workers, rollout.seconds, rollout.model_version, rollout.previous_version, rollout.comparison),
+        )
+        return rollout
+
+    async def _lead(self, request: ReloadRequest) -> Rollout:
+        started = time.perf_counter()
+        header, previous = self._board.header, self._holder.model
+        if self._slot[SERVING] != header[COMMITTED]:
+            raise RolloutError("this worker does not serve what was committed last yet; try again")
+        header[LEADER] = os.getpid()
+        header[WITHDRAWN] = max(header[WITHDRAWN], header[PROPOSED])  # what a leader left that was killed
+        content, model, golden = await asyncio.to_thread(self._load, previous)
+        number = await asyncio.to_thread(self._store, content)
+        del content
+        try:
+            self._holder.handled(number)
+            header[PROPOSED] = number
+            comparison = ModelComparison(golden=golden, recent=await self._prepared(number))
+            self._check(comparison, request)
+        except BaseException:
+            header[WITHDRAWN] = number
+            self._board.model_path(number).unlink(missing_ok=True)
+            raise
         header[COMMITTED] = number
-        self._serve(number, model)
-        workers = await self._all_workers(SERVING, number)
+        self._holder.serve(number, model)
+        workers = await self._served(number)
         self._board.model_path(number - KEPT_MODELS).unlink(missing_ok=True)
         return Rollout(
             status="reloaded",
             model_version=model.card.version,
-            previous_version=previous.version,
+            previous_version=previous.card.version,
             sha256=model.predictor.sha256,
             workers=workers,
             seconds=round(time.perf_counter() - started, 4),
+            comparison=comparison,
         )
 
-    async def _all_workers(self, step: int, number: int) -> int:
-        """Wait until every worker that runs has taken a step; return how many there are."""
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while True:
-            slots = self._board.live().values()
-            if any(slot[REFUSED] == number for slot in slots):
-                raise RolloutError("a worker refused the model; its log says why")
-            waiting = sum(slot[step] < number for slot in slots)
-            if not waiting:
-                return len(slots)
-            if time.monotonic() > deadline:
-                raise RolloutError(f"{waiting} of {len(slots)} workers did not answer within {_TIMEOUT_SECONDS:g} s")
-            await asyncio.sleep(_POLL_SECONDS)
+    def _load(self, previous: Model) -> tuple[bytes, Model, Change]:
+        """Return the file, its model, and what that changes for its golden rows."""
+        with naming(self._path):
+            content = read(self._path, self._most_bytes)
+            model = self._holder.make(content)
+        for what in ("feature_names", "labels"):
+            if getattr(model.card, what) != getattr(previous.card, what):
+                raise RolloutError(f"{self._path}: other {what} than the served model; start a new server for it")
+        self._holder.compare(model)
+        rows, _ = golden_rows(model.card, model.predictor.certificate)
+        return content, model, compare_models(previous.predictor.engine, model.predictor.engine, rows)
+
+    def _store(self, content: bytes) -> int:
+        try:
+            return self._board.store_model(content)
+        except OSError as error:
+            raise RolloutError(f"{self._board.folder}: no room for the model file: {error.strerror}") from None
+
+    def _check(self, comparison: ModelComparison, request: ReloadRequest) -> None:
+        """Publish a comparison, and refuse one that exceeds a bound."""
+        header = self._board.header
+        comparison.golden.write(header[GOLDEN : GOLDEN + CHANGE_WORDS])
+        comparison.recent.write(header[RECENT : RECENT + CHANGE_WORDS])
+        excess = comparison.excess(request.max_flips, request.max_probability_change)
+        if excess:
+            raise RolloutError(excess, comparison=comparison)
+
+    async def _prepared(self, number: int) -> Change:
+        """Return when every worker that serves has prepared a model: what it changes for rows that they had lately."""
+        self._slot[PREPARED] = number
+        processes: dict[int, int] = {}
+
+        def waiting() -> int:
+            serving = {index: slot[PID] for index, slot in self._board.live().items() if slot[SERVING]}
+            processes.update({index: pid for index, pid in serving.items() if index not in processes})
+            for index, pid in processes.items():
+                slot = self._board.slot(index)
+                if slot[PID] != pid or not alive(pid):
+                    raise RolloutError(f"worker process {pid} ended before it had prepared the model")
+                if slot[REFUSED] == number:
+                    raise RolloutError(f"worker process {pid}: {self._board.take_refusal(slot)}")
+            return sum(self._board.slot(index)[PREPARED] != number for index in processes)
+
+        if left := await _until_none(waiting):
+            raise RolloutError(
+                f"{left} of {len(processes)} workers did not prepare the model within {_TIMEOUT_SECONDS:g} s"
+            )
+        slots = [self._board.slot(index) for index in processes]
+        return add_up([read_change(slot[CHANGE : CHANGE + CHANGE_WORDS]) for slot in slots])
+
+    async def _served(self, number: int) -> int:
+        """Return when every worker serves a model: how many there are."""
+
+        def waiting() -> int:
+            return sum(slot[SERVING] != number for slot in self._board.live().values())
+
+        if left := await _until_none(waiting):
+            raise UnfinishedError(
+                f"the new model is committed, but {left} workers did not swap within {_TIMEOUT_SECONDS:g} s; "
+                "they, or those that take their place, serve it as soon as they turn again"
+            )
+        return len(self._board.live())
+
+
+async def _until_none(waiting: Callable[[], int]) -> int:
+    """Return 0 as soon as no one is waited for, or how many still are when the time is over."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while (left := waiting()) and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+    return left

@@ -12,6 +12,7 @@ from runtime.forecast import TICKER_PATTERN
 from runtime.inference_json import InferenceReply, InferenceRequest
 from runtime.inference_protocol import ModelMetadata, ServerMetadata
 from runtime.model import Model
+from runtime.reload_request import ReloadRequest
 from runtime.reply_types import (
     REFERENCE,
     InferenceError,
@@ -33,7 +34,7 @@ _ATTRIBUTE = re.compile(r"^(\w[\w, ]*) : .*\n((?: +.*\n)+)", re.MULTILINE)
 
 _STATIC = (
     *(BarsBody, HistoryBody, BarBody, InferenceRequest, InferenceReply, ServerMetadata, ModelMetadata),
-    *(InferenceError, Live, ModelInfo, ModelReady, Problem, Ready, Rollout),
+    *(InferenceError, Live, ModelInfo, ModelReady, Problem, Ready, ReloadRequest, Rollout),
     *(ServerLive, ServerReady, Service, SymbolState),
 )
 

@@ -19,7 +19,7 @@ from runtime.application import Application
 from runtime.artifact import model_file, naming, read_sealed
 from runtime.asgi_lane import AsgiLane
 from runtime.authentication import Tokens
-from runtime.board import COMMITTED, PROPOSED, Board
+from runtime.board import ASKED, COMMITTED, PROPOSED, Board
 from runtime.engines import COMPILED, load_compiled
 from runtime.graph_rules import check_graph
 from runtime.lane import FastLane
@@ -85,12 +85,17 @@ def serve(settings: Settings) -> int:
         scheme = "https" if settings.tls_cert_file else "http"
         logger.info("listening on %s://%s:%d with %d worker(s)", scheme, host, port, settings.workers)
         _end_in_order()
+
+        def ask_for_reload() -> None:
+            board.header[ASKED] += 1
+
+        signal.signal(signal.SIGHUP, lambda number, frame: ask_for_reload())
         sockets = [listener, metrics_listener] if settings.metrics_port else [listener]
         if settings.workers == 1:
             server = uvicorn.Server(config)
             server.run(sockets)
             return 0 if server.started else 1
-        supervisor = Supervisor(config, sockets, settings.drain_seconds)
+        supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload)
         supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drift_window_seconds: int
     engine_threads: int
     keep_reference: str
+    recent_rows: int
 
     @property
     def has_predict_tokens(self) -> bool:
@@ -207,6 +208,7 @@ SETTINGS = (
         *_choice("AUTO", "YES", "NO"),
         "keep onnxruntime's session beside the compiled engine; auto where the memory limit leaves room",
     ),
+    Setting("RECENT_ROWS", "256", *_integer(0, 65536), "most rows that a worker keeps to compare models on; 0: none"),
 )
 
 

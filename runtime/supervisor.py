@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Callable
 
 from uvicorn.config import Config
 from uvicorn.supervisors import Multiprocess
@@ -24,11 +25,20 @@ class Supervisor(Multiprocess):
         What all workers listen on.
     drain_seconds : float
         How long workers go on answering after they have been told to stop.
+    reload : callable
+        Called at SIGHUP.
     """
 
-    def __init__(self, config: Config, sockets: list[socket.socket], drain_seconds: float) -> None:
+    def __init__(
+        self, config: Config, sockets: list[socket.socket], drain_seconds: float, reload: Callable[[], None]
+    ) -> None:
         super().__init__(config, sockets)
         self._drain_seconds = drain_seconds
+        self._reload = reload
+
+    def handle_hup(self) -> None:
+        """Ask the workers for a reload; uvicorn would start all of them anew."""
+        self._reload()
 
     def join_all(self) -> None:
         """Wait for all workers; stop listening when they have, and kill one that outlives its time."""

@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from features_fast import compilations
 from runtime.admission import Admission
-from runtime.artifact import model_file
 from runtime.authentication import Tokens
 from runtime.board import Board
 from runtime.coalescer import Coalescer
@@ -22,7 +21,10 @@ from runtime.known_heads import KnownHeads
 from runtime.memory import keep_freed_memory
 from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
 from runtime.model import Model
-from runtime.rollout import ModelHolder, Rollout
+from runtime.model_holder import ModelHolder
+from runtime.reload_metrics import ReloadCollector
+from runtime.reload_request import ReloadRequest
+from runtime.rollout import Rollout, Rollouts
 from runtime.selfcheck import check
 from runtime.settings import Settings
 from runtime.symbols import Symbols
@@ -58,7 +60,8 @@ class Worker:
         self._holder = ModelHolder(self.board, slot, settings)
         self.metrics.compiled(compilations())
         self.symbols = Symbols(settings.max_symbols, self.metrics)
-        self._following = asyncio.create_task(self._holder.follow())
+        self._rollouts = Rollouts(self.board, slot, self._holder, self.metrics, settings)
+        self._following = asyncio.create_task(self._rollouts.follow())
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
@@ -82,15 +85,9 @@ class Worker:
         """Do a batch's work off the event loop, after the batches before it, and while its deadline has not passed."""
         return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
 
-    async def reload(self) -> Rollout:
+    async def reload(self, request: ReloadRequest) -> Rollout:
         """Serve the model file as it is now, in all workers or in none; raises TicklineError."""
-        try:
-            rollout = await self._holder.reload(model_file(self.settings.model_path))
-        except Exception:
-            self.metrics.reloaded("failure")
-            raise
-        self.metrics.reloaded("success")
-        return rollout
+        return await self._rollouts.reload(request)
 
     async def _renew_tokens(self) -> None:
         """Read files of tokens again when they have changed, until cancelled."""
@@ -111,7 +108,8 @@ class Worker:
         card, engine = self.model.card, self.model.predictor.engine
         model = {"name": card.name, "version": card.version, "engine": engine.name}
         drift = DriftCollector(self.board, card, self.settings.drift_window_seconds)
-        return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept, drift)
+        reloads = ReloadCollector(self.board)
+        return render(BoardCollector(self.board, card.labels, model, parse_time(card.created)), accept, drift, reloads)
 
     def drain(self) -> None:
         """Say that this worker is about to stop, and let every reply be the last one on its connection."""

@@ -23,9 +23,9 @@ from runtime.compiled.program import Program, Trees
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, CHOICES, COMPILED, ONNXRUNTIME, EngineError
 from runtime.metrics import WORDS
+from runtime.model_holder import ModelHolder
 from runtime.predictor import Predictor
 from runtime.replay import in_batches, row_by_row
-from runtime.rollout import ModelHolder
 from runtime.settings import read_settings
 from tests.runtime.conftest import random_rows
 
