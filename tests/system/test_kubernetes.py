@@ -147,7 +147,7 @@ def kustomized_with(folder: Path, *components: str) -> list[Object]:
 
 def test_the_image_is_named_once() -> None:
     (image,) = read(KUBERNETES / "image" / "kustomization.yaml")["images"]
-    named = f"{image['newName']}:{image['newTag']}"
+    named = f"{image['newName']}:{image['newTag']}" + (f"@{image['digest']}" if "digest" in image else "")
     assert container()["image"] == named
     assert only(kustomized(KUBERNETES / "kserve"), "ServingRuntime")["spec"]["containers"][0]["image"] == named
     files = [path for path in DEPLOY.rglob("*") if path.suffix in (".yaml", ".yml")]
