@@ -108,12 +108,22 @@ class Stream:
     def _no_bar(self, bar: object) -> BarError:
         return BarError(f"expected open, high, low, close and volume, not {bar!r}", index=self.bars)
 
-    def extend(self, open: ArrayLike, high: ArrayLike, low: ArrayLike, close: ArrayLike, volume: ArrayLike) -> Rows:
+    def extend(
+        self,
+        open: ArrayLike,
+        high: ArrayLike,
+        low: ArrayLike,
+        close: ArrayLike,
+        volume: ArrayLike,
+        out: Rows | None = None,
+    ) -> Rows:
         """Take many bars at once, a history for instance, and compute their features.
 
         Parameters
         ----------
         open, high, low, close, volume : array_like of float64, shape (bars,)
+            As for ``compute``.
+        out : ndarray of float32 or float64, shape (bars, 22), optional
             As for ``compute``.
 
         Returns
@@ -125,10 +135,12 @@ class Stream:
         ------
         BarError
             As for ``compute``, with the bar's index in the stream; the stream is as before.
+        TicklineError
+            If ``out`` cannot take the rows.
         """
         fields = plain(open, high, low, close, volume)
         length = len(fields[3])
-        out = rows_for(None, (length, at.COLUMNS), self._row.dtype)
+        out = rows_for(out, (length, at.COLUMNS), self._row.dtype)
         offsets = (ctypes.c_int64 * 2)(0, length)
         state = new_state()
         state[:] = self._state

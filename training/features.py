@@ -9,8 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 from features_fast import FEATURE_NAMES, WARM_UP, BarError, compute
+from features_fast.columns import BAR_COLUMNS
 from training.errors import DataError
-from training.reader import BAR_COLUMNS
 
 
 class MACD(NamedTuple):

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features_fast.columns import match_bar_columns
+from features_fast.errors import TicklineError
 from training.errors import DataError
 
-BAR_COLUMNS: tuple[str, ...] = ("Date", "Ticker", "Open", "High", "Low", "Close", "Volume")
-"""The columns of every table of bars in this package, in this order."""
-
 PRICES: tuple[str, ...] = ("Open", "High", "Low", "Close")
-
-_SPELLINGS = {
-    "Date": {"date", "datetime", "timestamp", "time"},
-    "Ticker": {"ticker", "symbol"},
-    "Open": {"open", "o"},
-    "High": {"high", "h"},
-    "Low": {"low", "l"},
-    "Close": {"close", "c"},
-    "Volume": {"volume", "vol", "v"},
-}
-_ADJUSTED_CLOSE = {"adjclose", "adjustedclose"}
 
 
 @dataclass(frozen=True)
@@ -146,19 +133,10 @@ def _refuse_repeated(path: Path, header: list[str]) -> None:
 
 def _match_columns(path: Path, header: list[str]) -> dict[str, str]:
     """Return the file's own spelling of each column of bars."""
-    plain = {name: re.sub(r"[\s_\-.]", "", name).lower() for name in header}
-    matched: dict[str, str] = {}
-    for column, spellings in _SPELLINGS.items():
-        found = [name for name in header if plain[name] in spellings]
-        if not found and column == "Close":
-            found = [name for name in header if plain[name] in _ADJUSTED_CLOSE]
-        if len(found) > 1:
-            raise DataError(f"{path}: expected one column for {column}, got {', '.join(map(repr, found))}")
-        if found:
-            matched[column] = found[0]
-        elif column != "Ticker":
-            raise DataError(f"{path}: expected a column for {column}, got {', '.join(map(repr, header)) or 'none'}")
-    return matched
+    try:
+        return match_bar_columns(header)
+    except TicklineError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _refuse_where(cells: _Cells, column: str, wrong: NDArray[np.bool_], expected: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features_fast.columns import BAR_COLUMNS
 from training.dataset import PARTS, Dataset, Part, build_dataset
 from training.defaults import MODEL_TYPES, MODEL_VERSION, SEED
 from training.errors import ModelError
 from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
 from training.predictor import StockPredictor
-from training.reader import BAR_COLUMNS
 from training.report import write_report
 from training.staging import publish_directory
 

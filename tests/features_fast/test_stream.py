@@ -173,3 +173,17 @@ def test_threads_may_drive_different_streams_at_once() -> None:
         thread.join()
     for place in range(4):
         np.testing.assert_array_equal(newest[place], rows[-1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_go_into_the_callers_array(dtype: type[np.floating]) -> None:
+    room = np.zeros((len(BARS[0]) + 2, 22), dtype)
+    stream = Stream()
+    for start, stop in ((0, 7), (7, 250), (250, len(BARS[0]))):
+        out = room[1 + start : 1 + stop]
+        assert stream.extend(*part(BARS, start, stop), out=out) is out
+    np.testing.assert_array_equal(room[1:-1], compute(*BARS, dtype=dtype))
+    assert not room[[0, -1]].any()
+    with pytest.raises(TicklineError, match="out: expected shape"):
+        stream.extend(*part(BARS, 0, 3), out=room)
+    assert stream.bars == len(BARS[0])

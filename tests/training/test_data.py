@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from features_fast.columns import BAR_COLUMNS
 from training.data import (
     generate_synthetic_stock_data,
     load_bundled_data,
@@ -13,7 +14,7 @@ from training.data import (
     write_table,
 )
 from training.errors import DataError
-from training.reader import BAR_COLUMNS, read_bars
+from training.reader import read_bars
 
 
 def test_synthetic_bars_are_valid() -> None:

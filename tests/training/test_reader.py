@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features_fast.columns import BAR_COLUMNS
 from training.errors import DataError
-from training.reader import BAR_COLUMNS, read_bars
+from training.reader import read_bars
 
 HEADER = "Date,Ticker,Open,High,Low,Close,Volume"
 FIRST = "2024-01-02,A,10,12,9,11,100"
