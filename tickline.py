@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": ("runtime.commands", "replay a model file's certificate"),
     "serve": ("runtime.commands", "serve predictions over HTTP"),
     "predict": ("runtime.commands", "predict one row with a model file or a running server"),
+    "score": ("runtime.scoring.commands", "score files of bars or of features, with bounded memory"),
     "load": ("bench.commands", "load a running server, check its replies, and report latencies"),
     "bench": ("bench.commands", "measure the parts of the server, and compare them with a baseline"),
 }
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except ModuleNotFoundError as error:
         module, _ = COMMANDS[arguments[0]]
-        extra = "bench" if module.startswith("bench.") else "train"
+        extra = "score" if module.startswith("runtime.scoring") else "bench" if module.startswith("bench.") else "train"
         print(f"tickline: {error.name} is not installed: pip install 'tickline[{extra}]'", file=sys.stderr)
         return 1
     except BrokenPipeError:

@@ -31,10 +31,11 @@ ALLOWED_IN_MODULES = {
     "runtime/compiled/_kernels.py": COMPILER,
     "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
+    **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "reading", "sources")},
     "runtime/grpc_server.py": {"grpc", "google"},
     "runtime/_messages/inference_pb2.py": {"google"},
 }
-"""What one module may import beyond that: the extras `arrow` and `grpc`, and what compiles kernels at a build."""
+"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`), and what compiles kernels at a build."""
 
 EXPORT_SEES_OF_RUNTIME = {
     *(

@@ -62,7 +62,7 @@ def test_every_other_curl_works(server: RunningServer) -> None:
 def test_its_tickline_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = commands(".venv/bin/tickline")
-    assert [command.split()[1] for command in found] == ["data", "train", "export", "verify", "predict"]
+    assert [command.split()[1] for command in found] == ["data", "train", "export", "verify", "predict", "score"]
     for command in found:
         assert tickline.main(shlex.split(command)[1:]) == 0, command
 

@@ -1,0 +1,135 @@
+"""The command `tickline score`."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.settings import ENGINE, MODEL_PATH, add_flag, read_setting
+
+if TYPE_CHECKING:
+    from runtime.predictor import Predictor
+    from runtime.scoring.job import Job, Manifest
+
+# What scores is imported where the command runs, so that `--help` answers at once.
+
+_WITH_ERRORS = 3
+_TELL_SECONDS = 0.2
+_LEAST_PART_ROWS = 1000
+
+
+def add_score(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the arguments of `tickline score`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Score the rows of a Parquet or CSV file, or of a folder of such files: bars, or the model's features.\n"
+        "The same command goes on where an interrupted job stopped. Exit status 0 when every row is scored, 3 when\n"
+        "rows are in errors.csv, 1 when the job could not be done, 2 for bad usage."
+    )
+    parser.epilog = "example:\n  tickline score bars.parquet scores/ --model-path models/"
+    parser.add_argument("input", type=Path, metavar="IN", help="a .parquet or .csv file, or a folder of them")
+    parser.add_argument("output", type=Path, metavar="OUT_DIR", help="a new folder, or that of an interrupted job")
+    add_flag(parser, MODEL_PATH)
+    parser.add_argument(
+        "--part-rows",
+        type=_part_rows,
+        metavar="N",
+        help="rows of one file of scores, about; what is done is kept part by part (1048576)",
+    )
+    parser.add_argument("--restart", action="store_true", help="forget what an earlier job left in OUT_DIR")
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    parser.set_defaults(run=_score)
+
+
+def _part_rows(text: str) -> int:
+    try:
+        rows = int(text)
+    except ValueError:
+        rows = 0
+    if rows < _LEAST_PART_ROWS:
+        raise argparse.ArgumentTypeError(f"expected a number of rows, {_LEAST_PART_ROWS} or more, got {text!r}")
+    return rows
+
+
+def _score(options: argparse.Namespace) -> int:
+    from runtime.artifact import model_file
+    from runtime.model import load_model
+    from runtime.scoring.job import finished, identify, open_job
+    from runtime.scoring.plan import PART_ROWS
+
+    started = time.monotonic()
+    path = model_file(read_setting(MODEL_PATH, options, os.environ))
+    wish = read_setting(ENGINE, argparse.Namespace(), os.environ)
+    predictor = load_model(path, threads=1, wish=wish).predictor
+    identity = identify(options.input, predictor, options.part_rows or PART_ROWS)
+    manifest = None if options.restart else finished(options.output, identity)
+    if manifest is None:
+        with open_job(options.output, identity, options.restart) as job:
+            manifest = _work(job, path, wish, predictor)
+    _say(options, manifest, time.monotonic() - started)
+    return _WITH_ERRORS if manifest.rows.errors else 0
+
+
+def _work(job: "Job", path: Path, wish: str, predictor: "Predictor") -> "Manifest":
+    from runtime.model import load_model
+    from runtime.scoring import local
+
+    with Progress(job.rows()) as told:
+        _, threads = local.threads_for(len(job.plan.chains), local.usable_cores())
+        if threads > 1:
+            predictor = load_model(path, threads, wish).predictor
+        local.run(job, predictor, told.add)
+    return job.finish(predictor)
+
+
+def _say(options: argparse.Namespace, manifest: "Manifest", seconds: float) -> None:
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.encode(manifest).decode())
+        return
+    rows, model, folder = manifest.rows, manifest.model, options.output
+    size = sum(written.bytes for written in manifest.scores)
+    lines = [
+        f"scored {rows.scored:,} of {rows.read:,} rows of {options.input} with {model['name']} {model['version']} "
+        f"({model['engine']})",
+        f"  warm-up  {rows.warm_up:,} rows without features: the first 49 bars of a ticker have none",
+        f"  errors   {rows.errors:,} rows that are not scored, each with its reason in {folder / manifest.errors.path}",
+        f"  wrote    {len(manifest.scores):,} files, {size:,} bytes, in {folder / 'scores'}; "
+        f"{folder / 'manifest.json'} has their checksums",
+        f"  took     {seconds:.1f} s",
+    ]
+    if manifest.kind != "bars":
+        del lines[1]
+    print("\n".join(lines))
+
+
+class Progress:
+    """A line on a terminal's standard error that says how far the job is; nothing where it is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._rows = 0
+        self._begun = self._told = time.monotonic()
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def add(self, rows: int) -> None:
+        """Tell that so many more rows have been read."""
+        self._rows += rows
+        now = time.monotonic()
+        if self._shown and now - self._told >= _TELL_SECONDS:
+            self._told = now
+            rate = self._rows / (now - self._begun)
+            left = max(0, self._total - self._rows) / rate if rate else 0
+            share = min(1.0, self._rows / max(1, self._total))
+            text = f"{share:4.0%}  {self._rows:,} rows  {rate:,.0f} rows/s  {left:.0f} s left"
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
