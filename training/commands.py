@@ -279,9 +279,11 @@ def _table(metadata: dict[str, Any], part: str) -> "Table":
 
 def _verdict(skill: dict[str, Any]) -> str:
     """Return in one sentence whether the test shows any skill."""
+    from training.metrics import certain_gain
+
     gain, error = skill["accuracy_gain"], skill["standard_error"]
     baseline = skill["baseline"].replace("_", " ")
     measured = f"{100 * gain:+.1f} points of accuracy against {baseline}, standard error {100 * error:.1f}"
-    if gain > 1.96 * error:
+    if certain_gain(gain, error) > 0:
         return f"The test shows skill: {measured}."
     return f"The test shows no skill: {measured}."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -28,14 +29,23 @@ class Part:
         Features, C-contiguous.
     y : (n,) int64
         1 (UP) or 0 (DOWN).
+    dates : (n,) datetime64[us]
+        Date of the bar that each row belongs to.
     first_date, last_date : Timestamp
-        Dates of the bars that the first and the last row belong to.
+        The first and the last of them.
     """
 
     X: NDArray[np.float32]
     y: NDArray[np.int64]
-    first_date: pd.Timestamp
-    last_date: pd.Timestamp
+    dates: NDArray[np.datetime64]
+
+    @property
+    def first_date(self) -> pd.Timestamp:
+        return pd.Timestamp(self.dates.min())
+
+    @property
+    def last_date(self) -> pd.Timestamp:
+        return pd.Timestamp(self.dates.max())
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,37 @@ class Dataset:
     test: Part
 
     def save(self, path: Path) -> None:
-        """Write the arrays as ``X_train``, ``y_train``, ... to an ``.npz`` file."""
-        arrays: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {}
+        """Write the arrays as ``X_train``, ``y_train``, ``dates_train``, ... to an ``.npz`` file."""
+        arrays: dict[str, NDArray[Any]] = {}
         for name in PARTS:
             part: Part = getattr(self, name)
-            arrays |= {f"X_{name}": part.X, f"y_{name}": part.y}
+            arrays |= {f"X_{name}": part.X, f"y_{name}": part.y, f"dates_{name}": part.dates}
         np.savez(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read, or is not of rows, targets and dates of the same number.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                parts = [Part(*(arrays[f"{kind}_{name}"] for kind in ("X", "y", "dates"))) for name in PARTS]
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except Exception as error:  # a damaged archive: zlib, zipfile and numpy each have their own
+            raise DataError(f"{path}: expected X, y and dates of {', '.join(PARTS)}: {error}") from error
+        for name, part in zip(PARTS, parts, strict=True):
+            expected = (part.X.shape[:1], (*part.y.shape, len(FEATURE_NAMES)), part.y.shape)
+            if (part.y.shape, part.X.shape, part.dates.shape) != expected or not len(part.y):
+                raise DataError(
+                    f"{path}, {name}: expected as many targets and dates as rows of {len(FEATURE_NAMES)} features, got "
+                    f"shapes {part.X.shape}, {part.y.shape}, {part.dates.shape}"
+                )
+        return cls(*parts)
 
 
 def build_dataset(df: pd.DataFrame, train_ratio: float = 0.70, val_ratio: float = 0.15) -> Dataset:
@@ -102,4 +137,5 @@ def _part(rows: pd.DataFrame, next_part: pd.Timestamp | None) -> Part:
         if rows.empty:
             raise DataError(f"data: expected rows whose target is known before {next_part:%Y-%m-%d}, got none")
     X = np.ascontiguousarray(rows[list(FEATURE_NAMES)].to_numpy(dtype=np.float32))
-    return Part(X, rows["Target"].to_numpy(dtype=np.int64), rows["Date"].min(), rows["Date"].max())
+    dates = rows["Date"].to_numpy(dtype="datetime64[us]")
+    return Part(X, rows["Target"].to_numpy(dtype=np.int64), dates)

@@ -75,6 +75,11 @@ def accuracy_gain(
     return float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
 
 
+def certain_gain(gain: float, error: float) -> float:
+    """Return the lower end of the 95 % interval of what `accuracy_gain` says: beyond 0, a model shows skill."""
+    return gain - 1.96 * error
+
+
 def _defined(value: float) -> float | None:
     """Return None for NaN, which JSON does not have."""
     return None if math.isnan(value) else float(value)

@@ -62,14 +62,51 @@ def train_model(
     ModelError
         The model cannot be built, fitted or written.
     """
-    model_path = Path(model_path)
     predictor = StockPredictor(model_type, params, seed=seed)
     on_stage("features")
     dataset = build_dataset(bars)
     on_stage("fit")
     predictor.train(dataset.train.X, dataset.train.y)
+    return publish_model(
+        predictor, dataset, model_path, data=describe_bars(bars, source), version=version, on_stage=on_stage
+    )
+
+
+def publish_model(
+    predictor: StockPredictor,
+    dataset: Dataset,
+    model_path: str | Path,
+    *,
+    data: Mapping[str, object],
+    version: str = MODEL_VERSION,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> dict[str, Any]:
+    """Judge a trained model on rows that it was not fitted on, and write everything that is known of it.
+
+    Parameters
+    ----------
+    predictor : StockPredictor
+        Trained on the training rows of ``dataset``.
+    dataset : Dataset
+        Its rows, with validation and test.
+    model_path, version, on_stage
+        See `train_model`.
+    data : mapping
+        Where the rows come from, see `describe_bars`.
+
+    Returns
+    -------
+    dict
+        The metadata as stored.
+
+    Raises
+    ------
+    ModelError
+        The model is not trained, or cannot be written.
+    """
+    model_path = Path(model_path)
     on_stage("evaluation")
-    facts = {"data": _describe_bars(bars, source), "split": _describe_split(dataset)} | _judge(predictor, dataset)
+    facts = {"data": dict(data), "split": _describe_split(dataset)} | _judge(predictor, dataset)
     on_stage("report")
     try:
         with publish_directory(model_path) as staging:
@@ -98,7 +135,7 @@ def _judge(predictor: StockPredictor, dataset: Dataset) -> dict[str, Any]:
     return {"metrics": metrics, "baselines": baselines, "skill": skill}
 
 
-def _describe_bars(bars: pd.DataFrame, source: str) -> dict[str, object]:
+def describe_bars(bars: pd.DataFrame, source: str) -> dict[str, object]:
     """Return what identifies bars: source, tickers, dates and a digest of every value."""
     digest = hashlib.sha256("\0".join(bars["Ticker"].astype(str)).encode())
     digest.update(bars["Date"].to_numpy(dtype="datetime64[us]").tobytes())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,29 @@ def test_one_class_cannot_be_trained(bars: pd.DataFrame) -> None:
 def test_saved_arrays(dataset: Dataset, tmp_path: Path) -> None:
     dataset.save(tmp_path / "datasets.npz")
     with np.load(tmp_path / "datasets.npz") as arrays:
-        assert set(arrays) == {f"{kind}_{part}" for kind in "Xy" for part in ("train", "validation", "test")}
+        assert set(arrays) == {
+            f"{kind}_{part}" for kind in ("X", "y", "dates") for part in ("train", "validation", "test")
+        }
         assert_array_equal(arrays["X_validation"], dataset.validation.X)
         assert arrays["X_test"].dtype == np.float32
         assert arrays["y_test"].dtype == np.int64
+
+
+def test_a_dataset_can_be_read_again(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.save(tmp_path / "datasets.npz")
+    again = Dataset.load(tmp_path / "datasets.npz")
+    for name in ("train", "validation", "test"):
+        assert same(getattr(again, name), getattr(dataset, name))
+        assert_array_equal(getattr(again, name).dates, getattr(dataset, name).dates)
+
+
+def test_what_is_no_dataset_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "datasets.npz"
+    with pytest.raises(DataError, match=r"datasets\.npz: cannot be read: No such file"):
+        Dataset.load(path)
+    path.write_bytes(b"rows")
+    with pytest.raises(DataError, match=r"datasets\.npz: expected X, y and dates of train, validation, test: "):
+        Dataset.load(path)
+    Dataset(dataset.train, dataset.validation, replace(dataset.test, y=dataset.test.y[1:])).save(path)
+    with pytest.raises(DataError, match=r"test: expected as many targets and dates as rows .* \(82, 22\), \(81,\)"):
+        Dataset.load(path)
