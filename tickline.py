@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 
 from features_fast.errors import TicklineError
+from features_fast.terminal import paint
 
 COMMANDS = {
     "data": ("training.commands", "write daily bars: real series or a synthetic one"),
@@ -14,10 +15,15 @@ COMMANDS = {
     "export": ("export.commands", "turn the trained model into one certified ONNX file"),
     "verify": ("runtime.commands", "replay a model file's certificate"),
     "serve": ("runtime.commands", "serve predictions over HTTP"),
-    "predict": ("runtime.commands", "predict one row with a model file or a running server"),
+    "predict": (
+        "runtime.prediction_commands",
+        "predict a row, a file of rows or a CSV of bars, by a model or a server",
+    ),
+    "explain": ("runtime.prediction_commands", "say what each feature adds to a prediction"),
     "score": ("runtime.scoring.commands", "score files of bars or of features, with bounded memory"),
     "load": ("bench.commands", "load a running server, check its replies, and report latencies"),
     "bench": ("bench.commands", "measure the parts of the server, and compare them with a baseline"),
+    "completion": ("runtime.completion", "print a script that completes commands in your shell"),
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
 
@@ -27,36 +33,50 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tickline",
         description="Market bars in, an UP/DOWN probability out, in microseconds.",
-        epilog="example: tickline train --source sp500 && tickline export && tickline verify && tickline serve",
+        epilog="example:\n  tickline train --source sp500 && tickline export && tickline verify && tickline serve\n\n"
+        "exit status: 0 done, 1 something outside is wrong (one line says what), 2 wrong usage, 130 interrupted",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tickline {metadata.version('tickline')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name in arguments[:1]:
+        if name in arguments[:1] or arguments[:1] == ["completion"]:
             getattr(import_module(module), f"add_{name}")(command)
+    parser.set_defaults(front_door=parser)  # what `completion` reads
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it succeeded, 1 with one line on standard error when something outside is wrong."""
+    """Run one command.
+
+    Returns
+    -------
+    int
+        The exit status: 0 when it succeeded, 1 with one line on standard error when something outside is wrong or a
+        check has failed, 130 when it was interrupted. Wrong usage exits with 2.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = parse(arguments)
         return options.run(options) or 0
     except TicklineError as error:
-        print(f"tickline: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
     except ModuleNotFoundError as error:
         module, _ = COMMANDS[arguments[0]]
         extra = "score" if module.startswith("runtime.scoring") else "bench" if module.startswith("bench.") else "train"
-        print(f"tickline: {error.name} is not installed: pip install 'tickline[{extra}]'", file=sys.stderr)
-        return 1
+        return _fail(f"{error.name} is not installed: pip install 'tickline[{extra}]'")
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _fail(reason: str) -> int:
+    """Say in one line why a command failed."""
+    print(f"{paint('tickline', 'red', sys.stderr)}: {reason}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

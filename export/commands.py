@@ -3,11 +3,10 @@
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from export.defaults import DEFAULT_TOLERANCE
+from features_fast.terminal import Progress, paint
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +39,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Export the trained model of a directory and say what was compared."""
-    with _stages() as begin:
-        begin("loading libraries")
+    with Progress() as progress:
+        progress.begin("libraries")
         import msgspec
 
         from export.exporter import export_classifier
@@ -49,7 +48,7 @@ def run_export(options: argparse.Namespace) -> None:
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
         from runtime.onnxruntime_engine import OnnxruntimeEngine
 
-        begin("reading the trained model")
+        progress.begin("reading the trained model")
         path = model_file(options.model_path)
         trained = read_trained_model(path.parent)
         export_classifier(
@@ -66,7 +65,7 @@ def run_export(options: argparse.Namespace) -> None:
             training=trained.training,
             libraries=trained.libraries,
             tolerance=options.tolerance,
-            progress=begin,
+            progress=progress.begin,
         )
     content, sha256 = read_sealed(path)
     card, certificate = parse_metadata(OnnxruntimeEngine(content).metadata)
@@ -91,20 +90,10 @@ def run_export(options: argparse.Namespace) -> None:
         print(json.dumps(report))
         return
     print(
-        f"wrote {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
+        f"{paint('wrote', 'green')} {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
         f"  compared  {certificate.compared_rows:,} rows with {certificate.reference}: "
         f"{certificate.compared_rows - golden:,} of the test set and {golden:,} golden ones\n"
         f"  allowed   {certificate.tolerance:g}"
     )
     for finding in certificate.findings:
         print(f"  found     {finding}")
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """Yield a function that names the stage that begins; a terminal shows it with a spinner, a pipe nothing."""
-    from rich.console import Console
-
-    # On standard error, so that what is printed can be piped on.
-    with Console(stderr=True).status("starting") as status:
-        yield status.update

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from export.defaults import DEFAULT_TOLERANCE
 from export.errors import ExportError
-from export.golden import GoldenRows, choose_golden_rows
+from export.golden import GoldenRows, choose_golden_rows, spread
 from export.graph import convert
 from export.reference import Reference, margins
 from runtime.artifact import (
@@ -35,6 +35,7 @@ from runtime.engines import EngineError, load_compiled
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.replay import in_batches, read_golden, replay
 
+_BACKGROUND_ROWS = 100
 _LIBRARIES = ("scikit-learn", "numpy", "skl2onnx", "onnx", "onnxruntime")
 
 
@@ -80,7 +81,8 @@ def export_classifier(
     feature_specification : str, optional
         Hash of the definitions of the features, where they are Tickline's own.
     training_rows : (k, features) array_like, optional
-        Finite rows whose distribution later rows are compared with; by default `rows`.
+        Finite rows, oldest first, whose distribution later rows are compared with; by default `rows`. As many as
+        100 of them go into the file, for contributions.
     training : mapping, optional
         Facts of the training run, anything that JSON can say.
     libraries : mapping, optional
@@ -150,7 +152,11 @@ def export_classifier(
         engines=(EngineFinding(engine=name_of(engine), found=found), _try_compiled(graph, rows, truth)),
     )
 
-    card = msgspec.structs.replace(card, baseline=take_baseline(base, in_batches(engine, base)))
+    card = msgspec.structs.replace(
+        card,
+        baseline=take_baseline(base, in_batches(engine, base)),
+        background=base[spread(len(base), min(len(base), _BACKGROUND_ROWS))].astype("<f4").tobytes(),
+    )
     for key, value in metadata(card, certificate).items():
         proto.metadata_props.add(key=key, value=value)
     begin("writing and replaying the file")

@@ -63,7 +63,7 @@ def choose_golden_rows(
     ExportError
         Where fewer than `MINIMUM_ROWS` rows have a certain label.
     """
-    rows = rows[_spread(len(rows), min(len(rows), _LARGEST_SAMPLE))]
+    rows = rows[spread(len(rows), min(len(rows), _LARGEST_SAMPLE))]
     answers = reference.probabilities(rows)
     candidates = [
         ("real", newest),
@@ -91,7 +91,7 @@ def threshold_pairs(
     """Return pairs of rows, float32 (2 * pairs, features), one float32 step apart in one feature, as told above."""
     features = rows.shape[1]
     per_feature = -(-_PAIRS // features)
-    bases = rows[_spread(len(rows), 4 * per_feature)]
+    bases = rows[spread(len(rows), 4 * per_feature)]
     column = np.repeat(np.arange(features), len(bases))
     low = np.tile(bases, (features, 1))
     high = low.copy()
@@ -155,15 +155,15 @@ def _unorder(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
     return values
 
 
-def _spread(count: int, wanted: int) -> NDArray[np.intp]:
+def spread(count: int, wanted: int) -> NDArray[np.intp]:
     """Return `wanted` indices below `count`, first and last among them, at equal distances."""
     return np.linspace(0, count - 1, wanted).round().astype(np.intp)
 
 
 def _real_rows(rows: NDArray[np.float32], answers: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return rows at the quantiles of each class's probability and of each feature."""
-    by_answer = np.argsort(answers, axis=0, kind="stable")[_spread(len(rows), _PER_CLASS)]
-    by_feature = np.argsort(rows, axis=0, kind="stable")[_spread(len(rows), _PER_FEATURE)]
+    by_answer = np.argsort(answers, axis=0, kind="stable")[spread(len(rows), _PER_CLASS)]
+    by_feature = np.argsort(rows, axis=0, kind="stable")[spread(len(rows), _PER_FEATURE)]
     chosen: NDArray[np.float32] = rows[np.concatenate([by_answer.ravel(order="F"), by_feature.ravel(order="F")])]
     return chosen
 

@@ -59,6 +59,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         Versions of the libraries that made the model.
     baseline : Baseline or None
         How the training rows are distributed.
+    background : bytes or None
+        Training rows at equal distances, little-endian float32, row-major: what contributions compare a row with.
     """
 
     name: str
@@ -70,6 +72,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     training: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     baseline: Baseline | None = None
+    background: bytes | None = None
 
     def __post_init__(self) -> None:
         for what, names in (("feature_names", self.feature_names), ("labels", self.labels)):

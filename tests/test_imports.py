@@ -17,10 +17,10 @@ ALLOWED = {
     "runtime": SERVING | {"features_fast"},
     "export": {
         *("features_fast", "runtime", "numpy", "msgspec", "sklearn", "skl2onnx", "onnx", "onnxruntime"),
-        *("joblib", "pandas", "rich"),
+        *("joblib", "pandas"),
     },
     "training": {
-        *("features_fast", "numpy", "pandas", "sklearn", "joblib", "matplotlib", "arch", "rich", "pyarrow", "scipy"),
+        *("features_fast", "numpy", "pandas", "sklearn", "joblib", "matplotlib", "arch", "pyarrow", "scipy"),
     },
 }
 """Everything beyond the standard library and the package itself that a package may import."""

@@ -3,20 +3,16 @@
 import argparse
 import ast
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features_fast.terminal import Progress, paint, render_table
 from training.defaults import BUNDLED_SOURCES, DATA_FILE, DAYS, MODEL_TYPES, MODEL_VERSION, SEED, TICKER
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
 
-# Pandas, scikit-learn and rich are imported where a command runs, so that `--help` answers at once.
+# Pandas and scikit-learn are imported where a command runs, so that `--help` answers at once.
 SOURCES: tuple[str, ...] = ("synthetic", *BUNDLED_SOURCES)
 
 
@@ -97,7 +93,7 @@ def run_data(args: argparse.Namespace) -> None:
 
     bars = _bars(args.source, args.days, args.seed, args.ticker)
     write_table(bars, args.output)
-    print(f"wrote {args.output}: {_summary(bars)}")
+    print(f"{paint('wrote', 'green')} {args.output}: {_summary(bars)}")
 
 
 def run_features(args: argparse.Namespace) -> None:
@@ -107,29 +103,26 @@ def run_features(args: argparse.Namespace) -> None:
     from training.features import create_features
     from training.reader import read_bars
 
-    console = _console()
-    with _progress(console) as progress:
-        reading = progress.add_task(f"reading {args.input}", total=None)
+    with Progress() as progress:
+        progress.begin("reading")
         bars = read_bars(args.input)
-        progress.remove_task(reading)
-        tickers = progress.add_task("computing", total=bars["Ticker"].nunique())
-        frame = create_features(bars, on_ticker=lambda _: progress.advance(tickers))
+        progress.begin("computing", bars["Ticker"].nunique())
+        frame = create_features(bars, on_ticker=lambda _: progress.advance())
         frame = frame[["Date", "Ticker", *FEATURE_NAMES]]
         if args.drop_warm_up:
             frame = frame[frame[FEATURE_NAMES[-1]].notna()]
-        progress.update(tickers, description=f"writing {args.output}")
+        progress.begin("writing")
         write_table(frame, args.output)
-    print(f"wrote {args.output}: {_summary(frame, 'rows')}, {len(FEATURE_NAMES)} features")
+    print(f"{paint('wrote', 'green')} {args.output}: {_summary(frame, 'rows')}, {len(FEATURE_NAMES)} features")
 
 
 def run_train(args: argparse.Namespace) -> None:
     """Train a model, write it and show what it is worth."""
-    console = _console()
-    with _stages(console) as begin:
-        begin("libraries")
+    with Progress() as progress:
+        progress.begin("libraries")
         from training.workflow import train_model
 
-        begin("bars")
+        progress.begin("bars")
         if args.source:
             bars, source = _bars(args.source, args.days, args.seed), args.source
         elif args.data:
@@ -149,7 +142,7 @@ def run_train(args: argparse.Namespace) -> None:
             params=dict(args.params),
             seed=args.seed,
             version=args.model_version,
-            on_stage=begin,
+            on_stage=progress.begin,
         )
     if args.json:
         import json
@@ -201,80 +194,27 @@ def _summary(frame: "pd.DataFrame", rows: str = "bars") -> str:
     return f"{len(frame):,} {rows} of {names or 'no ticker'}{when}"
 
 
-def _console() -> "Console":
-    """Return the console for progress: standard error, so that what is printed can be piped on."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
-def _progress(console: "Console") -> "Progress":
-    """Return a progress display that vanishes when done and shows nothing in a pipe."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-@contextmanager
-def _stages(console: "Console") -> Iterator[Callable[[str], None]]:
-    """Yield a function that begins a stage; a terminal shows a spinner, and every stage leaves a line with its time."""
-    from time import perf_counter
-
-    from rich.status import Status
-
-    status = Status("", console=console)
-    began: tuple[str, float] | None = None
-
-    def finish() -> None:
-        if began is not None:
-            console.print(f"{began[0]:<12}{perf_counter() - began[1]:6.2f} s")
-
-    def begin(stage: str) -> None:
-        nonlocal began
-        finish()
-        began = (stage, perf_counter())
-        status.update(stage)
-
-    with status:
-        yield begin
-        finish()
-
-
 def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
     """Print the metrics beside both baselines, what they are worth, and the paths written."""
-    from rich.console import Console
-
     print(f"{metadata['name']} {metadata['version']}, trained on {summary}")
     for part in ("validation", "test"):
-        Console().print(_table(metadata, part))
-    print(_verdict(metadata["skill"]["test"]))
+        print(f"\n{_table(metadata, part)}")
+    print(f"\n{_verdict(metadata['skill']['test'])}")
     for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report"):
-        print(f"wrote {model_path / name}")
+        print(f"{paint('wrote', 'green')} {model_path / name}")
 
 
-def _table(metadata: dict[str, Any], part: str) -> "Table":
+def _table(metadata: dict[str, Any], part: str) -> str:
     """Return the metrics of one part as a table."""
-    from rich import box
-    from rich.table import Table
-
     split = metadata["split"][part]
     title = f"{part}: {split['rows']:,} rows, {split['first_date']} to {split['last_date']}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     rows = {metadata["name"]: metadata["metrics"][part], **metadata["baselines"][part]}
-    table.add_column("")
-    for metric in metadata["metrics"][part]:
-        table.add_column(metric.replace("_", " "), justify="right")
-    for name, metrics in rows.items():
-        cells = ("-" if value is None else f"{value:.3f}" for value in metrics.values())
-        table.add_row(name.replace("_", " "), *cells)
-    return table
+    heads = [metric.replace("_", " ") for metric in metadata["metrics"][part]]
+    cells = [
+        [name.replace("_", " "), *("-" if value is None else f"{value:.3f}" for value in metrics.values())]
+        for name, metrics in rows.items()
+    ]
+    return render_table(["", *heads], cells, title=title)
 
 
 def _verdict(skill: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`tickline verify` and `tickline predict`, as a person or a script calls them."""
+"""`tickline verify`, as a person or a script calls it, and how commands choose a model."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import tickline
-from tests.serving import RunningServer
 
 
 def test_verify_prints_what_it_replayed(forest_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +47,7 @@ def test_the_engine_can_be_asked_for(
     answers = []
     for engine in ("onnxruntime", "compiled"):
         monkeypatch.setenv("ENGINE", engine)
-        assert tickline.main(["predict", "--model-path", str(forest_path)]) == 0
+        assert tickline.main(["predict", "--model-path", str(forest_path), "--json"]) == 0
         answers.append(json.loads(capsys.readouterr().out))
     assert answers[0]["prediction"] == answers[1]["prediction"]
     assert answers[0]["probability"] == pytest.approx(answers[1]["probability"], abs=1e-6)
@@ -75,32 +74,6 @@ def test_verify_fails_after_one_changed_byte(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "changed after export" in error
-
-
-def test_predict_on_a_file(forest_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    where = ["--model-path", str(forest_path)]
-    assert tickline.main(["predict", json.dumps([0.5] * 22), *where]) == 0
-    assert json.loads(capsys.readouterr().out)["prediction_label"] in ("UP", "DOWN")
-    assert tickline.main(["predict", *where]) == 0
-    assert json.loads(capsys.readouterr().out)["model_version"] == "1.0.0"
-    assert tickline.main(["predict", "[1, 2]", *where]) == 1
-    assert capsys.readouterr().err == "tickline: features: expected 22 numbers, got 2\n"
-
-
-def test_predict_asks_a_server(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
-    url = ["--url", f"http://127.0.0.1:{server.port}/"]
-    for row in ([], [json.dumps([0.5] * 22)]):
-        assert tickline.main(["predict", *row, *url]) == 0
-        assert json.loads(capsys.readouterr().out)["model_version"] == "1.0.0"
-    assert tickline.main(["predict", '["a"]', *url]) == 1
-    assert "422: features[0]: expected number, got string" in capsys.readouterr().err
-
-
-def test_predict_says_when_no_one_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tickline.main(["predict", "--url", "http://127.0.0.1:1"]) == 1
-    assert "Connection refused" in capsys.readouterr().err
-    assert tickline.main(["predict", "--url", "file:///etc/passwd"]) == 1
-    assert "--url: expected http:// or https://" in capsys.readouterr().err
 
 
 def test_a_folder_holds_the_model(forest_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,217 @@
+"""`tickline predict` and `tickline explain`, as a person or a script calls them."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tickline
+from features_fast import FEATURE_NAMES, compute
+from runtime.artifact import CARD_KEY
+from runtime.model import load_model
+from tests.bars import arrays, lists
+from tests.runtime.conftest import edited
+from tests.serving import RunningServer, running_server
+
+Capture = pytest.CaptureFixture[str]
+
+
+def printed(capsys: Capture, *arguments: str) -> str:
+    """Run a command that succeeds and return what it prints."""
+    assert tickline.main(arguments) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    """Run a command that fails and return its one line."""
+    assert tickline.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("tickline: ")
+    assert error.count("\n") == 1
+    return error
+
+
+BARS = 60
+
+
+@pytest.fixture(scope="module")
+def roomy(forest_path: Path) -> Iterator[RunningServer]:
+    """A server with the usual limits."""
+    with running_server(forest_path) as running:
+        yield running
+
+
+@pytest.fixture
+def bars_file(tmp_path: Path) -> Path:
+    """Bars as a person's CSV file: with further columns, names in any case, a byte order mark."""
+    lines = ["Date,Open,High,LOW,close,Adj Close,Volume"]
+    for date, *prices, volume in lists(0, BARS):
+        lines.append(",".join([date, *map(repr, prices), "1", repr(volume)]))
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+    return path
+
+
+def test_a_row_on_a_file(forest_path: Path, capsys: Capture) -> None:
+    where = ("--model-path", str(forest_path))
+    row = json.dumps([0.5] * 22)
+    reply = json.loads(printed(capsys, "predict", row, *where, "--json"))
+    label, probability = reply["prediction_label"], reply["probability"]
+    lines = printed(capsys, "predict", row, *where).splitlines()
+    assert lines[0] == f"{label} with probability {probability:.4f}, model 1.0.0"
+    assert [line.split()[0] for line in lines[3:]] == ["DOWN", "UP"]
+    assert json.loads(printed(capsys, "predict", *where, "--json"))["model_version"] == "1.0.0"
+    assert refused(capsys, "predict", "[1, 2]", *where) == "tickline: features: expected 22 numbers, got 2\n"
+
+
+def test_a_row_on_standard_input(forest_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = dict.fromkeys(FEATURE_NAMES, 0.5)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(row)))
+    found = json.loads(printed(capsys, "predict", "-", "--model-path", str(forest_path), "--json"))
+    assert found["prediction_label"] in ("UP", "DOWN")
+
+
+@pytest.mark.parametrize("form", ["npy", "csv"])
+def test_a_file_of_rows_is_predicted_as_one_by_one(
+    form: str, forest_path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 22)).astype(np.float32)
+    path = tmp_path / f"rows.{form}"
+    if form == "npy":
+        np.save(path, rows)
+    else:
+        text = [",".join(("Date", *FEATURE_NAMES)), *(",".join(["x", *map(repr, row)]) for row in rows.tolist())]
+        path.write_text("\n".join(text))
+    where = ("--model-path", str(forest_path))
+    reply = json.loads(printed(capsys, "predict", str(path), *where, "--json"))
+    alone = load_model(forest_path, 1)
+    expected = [alone.predictor.predict(row[None])[0].tolist() for row in rows]
+    assert [list(found["probabilities"].values()) for found in reply["predictions"]] == [
+        pytest.approx(row, abs=1e-7) for row in expected
+    ]
+    lines = printed(capsys, "predict", str(path), *where).splitlines()
+    assert lines[0] == "5 predictions, model 1.0.0"
+    assert [line.split()[0] for line in lines[3:]] == list("01234")
+
+
+def test_bars_on_a_file_and_on_a_server_are_the_same(
+    bars_file: Path, forest_path: Path, roomy: RunningServer, capsys: Capture
+) -> None:
+    where, url = ("--model-path", str(forest_path)), ("--url", f"http://127.0.0.1:{roomy.port}/")
+    expected = load_model(forest_path, 1).predictor.predict(compute(*arrays(0, BARS))[49:].astype(np.float32))
+    for more in ([], ["--all"]):
+        replies = []
+        for place in (where, url):
+            reply = json.loads(printed(capsys, "predict", str(bars_file), *more, *place, "--json"))
+            assert reply.pop("timestamp")
+            replies.append(reply)
+        assert replies[0] == replies[1]
+    found = [list(one["probabilities"].values()) for one in replies[0]["predictions"]]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    text = printed(capsys, "predict", str(bars_file), *where)
+    assert text.splitlines()[0].endswith(f"bar {lists(0, BARS)[-1][0]}")
+
+
+def test_bars_of_two_tickers(forest_path: Path, tmp_path: Path, capsys: Capture) -> None:
+    lines = ["symbol,open,high,low,close,volume"]
+    for name, count in (("AAA", 60), ("BBB", 10)):
+        lines += [",".join([name, *map(repr, bar[1:])]) for bar in lists(0, count)]
+    path = tmp_path / "two.csv"
+    path.write_text("\n".join(lines))
+    text = printed(capsys, "predict", str(path), "--model-path", str(forest_path)).splitlines()
+    assert text[0] == "1 predictions, 1 refused, model 1.0.0"
+    assert text[3].split()[:2] == ["AAA", "59"]
+    assert "expected at least 50 bars, got 10" in text[4]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("open,high,low,close,volume\n1,2,1,2,x\n", "line 2, column volume: expected a number, got 'x'"),
+        ("open,high,low,close,volume\n1,2,1,2\n", "line 2: expected 5 cells, got 4"),
+        ("open,high,low,close,volume\n", "expected a header and at least one line"),
+        ("open,high,low,close,volume\n2,2,1,2,3\n", "bars: expected at least 50 bars, got 1"),
+        ("SMA_5,SMA_10\n1,2\n", "missing"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(
+    content: str, fault: str, forest_path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text(content)
+    assert fault in refused(capsys, "predict", str(path), "--model-path", str(forest_path))
+
+
+def test_what_is_no_input_is_said(forest_path: Path, tmp_path: Path, capsys: Capture) -> None:
+    where = ("--model-path", str(forest_path))
+    assert "there is no file 'nothing.csv'" in refused(capsys, "predict", "nothing.csv", *where)
+    assert "--all: expected bars" in refused(capsys, "predict", "--all", *where)
+    np.save(tmp_path / "rows.npy", np.full((2, 22), np.nan))
+    assert "got others in row 0" in refused(capsys, "predict", str(tmp_path / "rows.npy"), *where)
+    assert "cannot be read" in refused(capsys, "predict", str(tmp_path), *where)
+
+
+def test_a_server_is_asked(roomy: RunningServer, tmp_path: Path, capsys: Capture) -> None:
+    url = ("--url", f"http://127.0.0.1:{roomy.port}/")
+    for row in ((), (json.dumps([0.5] * 22),)):
+        assert json.loads(printed(capsys, "predict", *row, *url, "--json"))["model_version"] == "1.0.0"
+    np.save(tmp_path / "rows.npy", np.zeros((3, 22)))
+    assert printed(capsys, "predict", str(tmp_path / "rows.npy"), *url).startswith("3 predictions")
+    assert "422: features[0]: expected number, got string" in refused(capsys, "predict", '["a"]', *url)
+
+
+def test_nobody_answers(capsys: Capture) -> None:
+    assert "Connection refused" in refused(capsys, "predict", "--url", "http://127.0.0.1:1")
+    assert "--url: expected http:// or https://" in refused(capsys, "predict", "--url", "file:///etc/passwd")
+
+
+@pytest.mark.parametrize("kind", ["forest_path", "boosting_path"])
+def test_contributions_add_up(kind: str, request: pytest.FixtureRequest, capsys: Capture) -> None:
+    path = request.getfixturevalue(kind)
+    for given in ((), (json.dumps([0.5] * 22),)):
+        found = json.loads(printed(capsys, "explain", *given, "--model-path", str(path), "--json"))
+        assert found["label"] == "UP"
+        assert found["base"] + sum(found["contributions"].values()) == pytest.approx(found["score"], abs=1e-12)
+    lines = printed(capsys, "explain", "--model-path", str(path)).splitlines()
+    assert "UP has probability" in lines[0]
+    sizes = [abs(float(line.split()[2])) for line in lines[3:]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) == 22
+
+
+def test_the_newest_bar_and_the_last_row_are_explained(
+    bars_file: Path, forest_path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    where = ("--model-path", str(forest_path), "--json")
+    rows = compute(*arrays(0, BARS))[49:]
+    np.save(tmp_path / "rows.npy", rows)
+    by_bars = json.loads(printed(capsys, "explain", str(bars_file), *where))
+    assert by_bars == json.loads(printed(capsys, "explain", str(tmp_path / "rows.npy"), *where))
+    assert list(by_bars["values"].values()) == rows[-1].astype(np.float32).tolist()
+
+
+def test_labels_are_opposites(forest_path: Path, boosting_path: Path, capsys: Capture) -> None:
+    for path, total in ((forest_path, 1.0), (boosting_path, 0.0)):
+        where = ("--model-path", str(path), "--json")
+        up, down = (json.loads(printed(capsys, "explain", "--label", label, *where)) for label in ("UP", "DOWN"))
+        assert up["score"] + down["score"] == pytest.approx(total, abs=1e-9)
+        assert up["contributions"] == {name: -share for name, share in down["contributions"].items()}
+    assert "--label: expected DOWN or UP, got 'SIDEWAYS'" in refused(
+        capsys, "explain", "--label", "SIDEWAYS", "--model-path", str(forest_path)
+    )
+
+
+def test_what_cannot_be_explained_is_said(
+    naive_bayes_path: Path, forest_path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert "contributions: " in refused(capsys, "explain", "--model-path", str(naive_bayes_path))
+
+    def without_background(card: str) -> str:
+        return json.dumps({**json.loads(card), "background": None})
+
+    older = tmp_path / "older.onnx"
+    older.write_bytes(edited(forest_path.read_bytes(), CARD_KEY, without_background))
+    assert "no background rows: export the model again" in refused(capsys, "explain", "--model-path", str(older))
