@@ -1,12 +1,21 @@
-"""The command `tickline`: one front door. A command's module is imported only when that command is called."""
+"""The front door: the command `tickline`, and `Client` and `AsyncClient` for programs.
+
+What a command or a client needs is imported only when it is asked for.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
 
 from features_fast.errors import TicklineError
 from features_fast.terminal import paint
+
+if TYPE_CHECKING:
+    from runtime.client import AsyncClient, Client
+
+__all__ = ["AsyncClient", "Client", "main"]
 
 COMMANDS = {
     "data": ("training.commands", "write daily bars: real series or a synthetic one"),
@@ -26,6 +35,13 @@ COMMANDS = {
     "completion": ("runtime.completion", "print a script that completes commands in your shell"),
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a client when it is asked for."""
+    if name in ("Client", "AsyncClient"):
+        return getattr(import_module("runtime.client"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

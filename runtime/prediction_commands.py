@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +103,7 @@ def _predict(options: argparse.Namespace) -> None:
     given = None if options.input is None else read_input(options.input)
     if options.all and not isinstance(given, BarSeries):
         raise TicklineError("--all: expected bars, got a row or rows of features")
-    reply = (
-        _ask(options.url.rstrip("/"), given, options.all)
-        if options.url
-        else _answer(load_chosen(options), given, options.all)
-    )
+    reply = _ask(options.url, given, options.all) if options.url else _answer(load_chosen(options), given, options.all)
     print(reply.decode() if options.json else _render(json.loads(reply)))
 
 
@@ -156,31 +150,23 @@ def _expect_bars(model: "Model") -> None:
 
 def _ask(url: str, given: "Input | None", every_bar: bool) -> bytes:
     """Ask a running server; its problem details become our one line."""
+    from runtime.client import Client, ClientError
+    from runtime.client.calls import JSON, Call
     from runtime.inputs import Rows
 
-    if not url.startswith(("http://", "https://")):
-        raise TicklineError(f"--url: expected http:// or https://, got {url!r}")
     if given is None:
-        route = "/predict/demo"
+        method, route = "GET", "/predict/demo"
     elif isinstance(given, Rows):
-        route = "/predict" if given.single else "/predict/batch"
+        method, route = "POST", "/predict" if given.single else "/predict/batch"
     else:
-        route = "/predict/bars?all=true" if every_bar else "/predict/bars"
-    request = urllib.request.Request(url + route, given.body if given else None, {"Content-Type": "application/json"})
+        method, route = "POST", "/predict/bars?all=true" if every_bar else "/predict/bars"
+    body = given.body if given else b""
+    call = Call(method, route, lambda reply: reply.body, body, {"Content-Type": JSON})
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            content: bytes = response.read()
-            return content
-    except urllib.error.HTTPError as error:
-        with error:
-            content = error.read()
-        try:
-            detail = json.loads(content)["detail"]
-        except (ValueError, KeyError, TypeError):
-            detail = error.reason
-        raise TicklineError(f"{url}: {error.code}: {detail}") from None
-    except OSError as error:
-        raise TicklineError(f"{url}: no answer: {getattr(error, 'reason', error)}") from None
+        with Client(url, timeout=_TIMEOUT_SECONDS) as client:
+            return client.run(call)
+    except ClientError as error:
+        raise TicklineError(f"--url: {error}") from None
 
 
 def _render(reply: dict[str, Any]) -> str:

@@ -178,6 +178,21 @@ def running_server(model_path: Path, **settings: str) -> Iterator[RunningServer]
                     process.kill()
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for loopback; return its file and that of its key."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"),
+            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
 def free_port() -> int:
     """Return a port of loopback that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -57,10 +57,9 @@ def interrupted(folder: Path) -> int:
     fifo = folder / "fifo"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "tickline", "predict", str(fifo)]
-    with (
-        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process,
-        fifo.open("w"),  # returns when the command has opened it
-    ):
-        process.send_signal(signal.SIGINT)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        with fifo.open("w"):  # which returns when the command has opened it
+            process.send_signal(signal.SIGINT)
+        # Closed: a signal that came just before the command waits for input is seen when that ends.
         assert process.communicate(timeout=60)[1] == ""
     return process.returncode

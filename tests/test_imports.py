@@ -32,10 +32,12 @@ ALLOWED_IN_MODULES = {
     "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
     **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "reading", "sources")},
+    "runtime/client/results.py": {"pandas"},
     "runtime/grpc_server.py": {"grpc", "google"},
     "runtime/_messages/inference_pb2.py": {"google"},
 }
-"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`), and what compiles kernels at a build."""
+"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`), what compiles kernels at a build, and
+pandas for who asks a client for a DataFrame."""
 
 EXPORT_SEES_OF_RUNTIME = {
     *(
@@ -114,6 +116,11 @@ def test_the_server_loads_nothing_of_training() -> None:
     loaded = loaded_after("import runtime.server, runtime.application")
     assert "onnxruntime" in loaded
     assert not loaded & NEVER_WHILE_SERVING
+
+
+def test_a_client_loads_no_server() -> None:
+    loaded = loaded_after("from tickline import AsyncClient, Client")
+    assert not loaded & (NEVER_WHILE_SERVING | {"onnxruntime", "starlette", "uvicorn", "uvloop"})
 
 
 def test_the_front_door_loads_no_command_before_it_is_called() -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import select
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -14,7 +13,7 @@ import pytest
 
 from tests.runtime.test_lane import ROW, ROWS, chunked, post, replies
 from tests.runtime.test_server import start_and_fail
-from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, wait_until
+from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, self_signed, wait_until
 
 BATCH = b'{"features":[' + ROW[12:-1] + b"]}"
 LANES = ("fast", "asgi")
@@ -347,16 +346,7 @@ def test_metrics_have_a_port_of_their_own(forest_path: Path) -> None:
 
 @pytest.mark.parametrize("lane", LANES)
 def test_all_is_served_over_tls(lane: str, forest_path: Path, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"),
-            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = self_signed(tmp_path)
     files = {"TLS_CERT_FILE": str(certificate), "TLS_KEY_FILE": str(key)}
     with running_server(forest_path, LANE=lane, **files) as server:
         with server.connection() as client:

@@ -1,0 +1,23 @@
+"""Ask a Tickline server: `Client` blocks, `AsyncClient` awaits; both speak the same way and give the same results.
+
+NumPy, msgspec and httptools are all that they need.
+"""
+
+from runtime.client.asynchronous import AsyncClient
+from runtime.client.blocking import Client
+from runtime.client.errors import ClientError, DeadlineError, NoAnswerError, RefusedError
+from runtime.client.results import BadRow, BarPrediction, Batch, ModelInfo, Prediction
+
+__all__ = [
+    "AsyncClient",
+    "BadRow",
+    "BarPrediction",
+    "Batch",
+    "Client",
+    "ClientError",
+    "DeadlineError",
+    "ModelInfo",
+    "NoAnswerError",
+    "Prediction",
+    "RefusedError",
+]

@@ -1,0 +1,147 @@
+"""The client that awaits."""
+
+import asyncio
+import ssl
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.client import calls
+from runtime.client.calls import Call, Result
+from runtime.client.conversation import Exchange, Pause, Server
+from runtime.client.http import LostError, Reply
+from runtime.client.results import BarPrediction, Batch, ModelInfo, Prediction
+
+_PIECE = 1 << 18
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class AsyncClient:
+    """Asks a server over connections that stay open. Any number of tasks of one event loop may use one client at once.
+
+    Parameters and errors are those of `Client`, and so are the methods, which are awaited here.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        token: str | None = None,
+        retries: int = 3,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = Server.at(url, token, retries)
+        self._timeout = timeout
+        self._context = context or (ssl.create_default_context() if self._server.secure else None)
+        self._idle: list[_Streams] = []
+
+    async def predict(self, row: Any, *, timeout: float | None = None) -> Prediction:
+        """Predict one row; see `Client.predict`."""
+        return await self.run(calls.predict(row), timeout)
+
+    async def predict_demo(self, *, timeout: float | None = None) -> Prediction:
+        """Predict the example in the model file."""
+        return await self.run(calls.predict_demo(), timeout)
+
+    async def predict_batch(self, rows: Any, *, strict: bool = False, timeout: float | None = None) -> Batch:
+        """Predict many rows; see `Client.predict_batch`."""
+        return await self.run(calls.predict_batch(rows, strict), timeout)
+
+    async def predict_probabilities(
+        self, rows: Any, *, raw: bool = False, timeout: float | None = None
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of rows; see `Client.predict_probabilities`."""
+        return await self.run(calls.predict_probabilities(rows, raw), timeout)
+
+    async def predict_bars(self, bars: Any, *, timeout: float | None = None) -> BarPrediction:
+        """Predict the newest bar; see `Client.predict_bars`."""
+        return await self.run(calls.predict_bars(bars), timeout)
+
+    async def predict_every_bar(self, bars: Any, *, timeout: float | None = None) -> list[BarPrediction]:
+        """Predict every bar from the 50th on."""
+        return await self.run(calls.predict_every_bar(bars), timeout)
+
+    async def model_info(self, *, timeout: float | None = None) -> ModelInfo:
+        """Say which model is served."""
+        return await self.run(calls.model_info(), timeout)
+
+    async def reload(self, *, timeout: float | None = None) -> None:
+        """Have the server read its model file again; see `Client.reload`."""
+        await self.run(calls.reload(), timeout)
+
+    async def metrics(self, *, timeout: float | None = None) -> str:
+        """Return all metrics in the text of Prometheus."""
+        return await self.run(calls.metrics(), timeout)
+
+    async def close(self) -> None:
+        """Close the connections that are open and idle."""
+        while self._idle:
+            _, writer = self._idle.pop()
+            writer.close()
+            with suppress(OSError):  # it was lost before
+                await writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def run(self, call: Call[Result], timeout: float | None = None) -> Result:
+        """Have a call answered: what all methods do."""
+        conversation = self._server.converse(call, self._timeout if timeout is None else timeout)
+        step = next(conversation)
+        try:
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = next(conversation)
+                    continue
+                try:
+                    async with asyncio.timeout(max(step.deadline - time.monotonic(), 0)):
+                        reply = await self._exchange(step)
+                except (LostError, OSError) as error:
+                    step = conversation.throw(error)
+                else:
+                    step = conversation.send(reply)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+
+    async def _exchange(self, step: Exchange) -> Reply:
+        """Send a request and read its reply; a connection goes back among the idle ones after a whole reply alone."""
+        kept = bool(self._idle) and not step.fresh
+        reader, writer = self._idle.pop() if kept else await self._connect()
+        reply, received = Reply(), False
+        try:
+            writer.write(step.request)
+            await writer.drain()
+            while not reply.complete:
+                piece = await reader.read(_PIECE)
+                if not piece:
+                    raise LostError("the connection was closed before a reply", stale=kept and not received)
+                received = True
+                reply.feed(piece)
+        except ConnectionError as error:
+            writer.close()
+            raise LostError(error.strerror or str(error), stale=kept and not received) from None
+        except BaseException:
+            writer.close()
+            raise
+        if reply.keeps_alive:
+            self._idle.append((reader, writer))
+        else:
+            writer.close()
+        return reply
+
+    async def _connect(self) -> _Streams:
+        server = self._server
+        return await asyncio.open_connection(server.host, server.port, ssl=self._context)

@@ -1,0 +1,142 @@
+"""How a call goes: what is sent, when it is sent again, and when it has failed. The clients only move the bytes.
+
+A call is tried again where to send it twice changes nothing, the failure is one that passes (no connection, a
+connection that was lost, 503 with `Retry-After`), tries are left, and the pause ends before the deadline. A reload,
+which is none of these, is sent once, over a connection of its own.
+"""
+
+import os
+import random
+import ssl
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from runtime.client.calls import Call, Result
+from runtime.client.errors import ClientError, DeadlineError, NoAnswerError, refusal
+from runtime.client.http import LostError, Reply, encode_request
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send a request, over a new connection where `fresh` says so, and return the reply; until a deadline."""
+
+    request: bytes
+    fresh: bool
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+Conversation = Generator[Exchange | Pause, Any, Result]
+"""Is sent a `Reply` for every `Exchange`, or has `LostError` or `OSError` thrown into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, and how it is talked to.
+
+    Attributes
+    ----------
+    host, port, secure : str, int, bool
+        Where to connect, and whether by TLS.
+    prefix : str
+        What stands before every path.
+    headers : mapping
+        Those of every request.
+    retries : int
+        How often a call is tried again.
+    """
+
+    host: str
+    port: int
+    secure: bool
+    prefix: str
+    headers: Mapping[str, str]
+    retries: int
+
+    @classmethod
+    def at(cls, url: str, token: str | None, retries: int) -> "Server":
+        """Return the server at a URL; raises ClientError where that is none."""
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in _PORTS or not parts.hostname or port == -1 or parts.query or parts.fragment:
+            raise ClientError(f"expected http:// or https:// and a host, got {url!r}")
+        headers = {"Host": parts.netloc.rpartition("@")[2]}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        secure = parts.scheme == "https"
+        return cls(parts.hostname, port or _PORTS[parts.scheme], secure, parts.path.rstrip("/"), headers, retries)
+
+    def converse(self, call: Call[Result], seconds: float) -> "Conversation[Result]":
+        """Have a call answered within a time."""
+        deadline, tries, fresh = monotonic() + seconds, 0, not call.repeatable
+        while True:
+            left = deadline - monotonic()
+            if left <= 0:
+                raise too_late(seconds)
+            failure: ClientError
+            pause: float | None
+            try:
+                reply = yield Exchange(self._encode(call, left), fresh, deadline)
+            except LostError as error:
+                if error.stale and not fresh:
+                    fresh = True
+                    continue
+                failure, pause = NoAnswerError(f"{self.host}:{self.port}: {error}"), _back_off(tries)
+            except TimeoutError:
+                raise too_late(seconds) from None
+            except OSError as error:
+                failure = NoAnswerError(f"{self.host}:{self.port}: {_reason(error)}")
+                pause = None if isinstance(error, ssl.SSLError) else _back_off(tries)
+            else:
+                if reply.status < 300:
+                    return call.read(reply)
+                failure, pause = refusal(reply), _asked_pause(reply)
+            if pause is None or not call.repeatable or tries == self.retries or monotonic() + pause >= deadline:
+                raise failure
+            yield Pause(pause)
+            tries += 1
+
+    def _encode(self, call: Call[Any], left: float) -> bytes:
+        deadline = (
+            {"X-Request-Deadline-Ms": str(max(int(1000 * left), 1))} if call.target.startswith("/predict") else {}
+        )
+        return encode_request(
+            call.method, self.prefix + call.target, {**self.headers, **call.headers, **deadline}, call.body
+        )
+
+
+def too_late(seconds: float) -> DeadlineError:
+    """Return the error of a call that took too long."""
+    return DeadlineError(f"no answer within {seconds:g} s")
+
+
+def _back_off(tries: int) -> float:
+    """Return a pause that grows with the tries, at random so that clients do not come back together."""
+    longest: float = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
+    return random.uniform(0.5, 1.0) * longest
+
+
+def _asked_pause(reply: Reply) -> float | None:
+    """Return the pause that a busy server asks for, a little longer at random; None where it asks for none."""
+    asked = reply.headers.get(b"retry-after", b"")
+    return int(asked) * random.uniform(1.0, 1.1) if reply.status == 503 and asked.isdigit() else None
+
+
+def _reason(error: OSError) -> str:
+    """Return what the system calls an error; asyncio has words of its own for some."""
+    return os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else str(error)

@@ -1,0 +1,284 @@
+"""Both clients: against a real server, and against one that fails on purpose."""
+
+import asyncio
+import inspect
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tickline
+from features_fast import FEATURE_NAMES
+from runtime.client import AsyncClient, BarPrediction, Client, ClientError, DeadlineError, NoAnswerError, RefusedError
+from runtime.model import load_model
+from tests.bars import arrays, columns
+from tests.runtime.client.scripted import CLOSE, OK, OK_BEFORE_CLOSE, SILENCE, reply, scripted
+from tests.runtime.conftest import random_rows
+from tests.serving import RunningServer, free_port, running_server, self_signed
+
+BUSY = reply(503, b'{"detail":"too much"}', Retry_After="0")
+
+
+class Asked:
+    """One kind of client behind the same blocking methods; every call keeps to one client."""
+
+    def __init__(self, kind: type[Client] | type[AsyncClient], url: str, **options: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._client = kind(url, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+        return lambda *given, **named: self._runner.run(method(*given, **named))
+
+    def end(self) -> None:
+        """Close the client and its loop."""
+        self.close()
+        self._runner.close()
+
+
+@pytest.fixture(params=[Client, AsyncClient])
+def ask(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Make clients of either kind."""
+    made: list[Asked] = []
+
+    def make(url: str, **options: Any) -> Asked:
+        made.append(Asked(request.param, url, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@pytest.fixture(scope="module")
+def roomy(forest_path: Path) -> Iterator[RunningServer]:
+    """A server with the usual limits."""
+    with running_server(forest_path) as running:
+        yield running
+
+
+def url(server: RunningServer) -> str:
+    return f"http://127.0.0.1:{server.port}"
+
+
+def test_they_come_from_the_front_door() -> None:
+    assert (tickline.Client, tickline.AsyncClient) == (Client, AsyncClient)
+    with pytest.raises(AttributeError, match="no attribute 'Customer'"):
+        _ = tickline.Customer
+
+
+def test_both_have_the_same_methods() -> None:
+    ours, theirs = (
+        {
+            name: list(inspect.signature(method).parameters.values())
+            for name, method in vars(kind).items()
+            if inspect.isfunction(method) and not name.startswith("_")
+        }
+        for kind in (Client, AsyncClient)
+    )
+    assert ours == theirs
+
+
+def test_a_row_in_every_form(ask: Any, roomy: RunningServer, forest_path: Path) -> None:
+    client, row = ask(url(roomy)), random_rows(1, 22, seed=4)[0]
+    expected = load_model(forest_path, 1).predictor.predict(row[None])[0]
+    named = dict(zip(FEATURE_NAMES, row.tolist(), strict=True))
+    for form in (row, row.astype(np.float64), row.tolist(), tuple(row.tolist()), named, pd.Series(named)):
+        found = client.predict(form)
+        assert list(found.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-7)
+        assert found.label == ("DOWN", "UP")[found.prediction]
+        assert found.probability == max(found.probabilities.values())
+        assert found.timestamp.tzinfo is not None
+    assert client.predict_demo().model_version == "1.0.0"
+
+
+def test_batches_in_every_form(ask: Any, roomy: RunningServer, forest_path: Path) -> None:
+    client, rows = ask(url(roomy)), random_rows(300, 22, seed=4)
+    expected = load_model(forest_path, 1).predictor.predict(rows)
+    np.testing.assert_allclose(client.predict_probabilities(rows), expected, atol=1e-7)
+    np.testing.assert_array_equal(client.predict_probabilities(rows, raw=True), client.predict_probabilities(rows))
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES), index=pd.date_range("2026-01-01", periods=300))
+    shuffled = frame[list(reversed(FEATURE_NAMES))]
+    for form in (rows, rows.tolist(), frame, shuffled):
+        found = client.predict_batch(form)
+        assert len(found) == 300
+        np.testing.assert_allclose(found.probabilities["UP"], expected[:, 1], atol=1e-7)
+        assert [("DOWN", "UP")[one] for one in found.prediction] == found.labels
+    told = client.predict_batch(frame).to_frame()
+    assert list(told.columns) == ["label", "probability", "DOWN", "UP"]
+    assert told.index.equals(frame.index)
+
+
+def test_bad_rows_are_marked_or_refused(ask: Any, roomy: RunningServer) -> None:
+    client, rows = ask(url(roomy)), random_rows(3, 22, seed=4)
+    rows[1, 7] = np.nan
+    found = client.predict_batch(rows)
+    assert found.prediction[1] == -1
+    assert found.labels[1] is None
+    assert np.isnan(found.probability).tolist() == [False, True, False]
+    assert [(bad.index, bad.error.field) for bad in found.bad_rows] == [(1, "features[1][7]")]
+    for method, options in (("predict_batch", {"strict": True}), ("predict_probabilities", {})):
+        with pytest.raises(RefusedError) as refused:
+            getattr(client, method)(rows, **options)
+        assert (refused.value.status, refused.value.field) == (422, "features[1][7]")
+    with pytest.raises(ClientError, match=r"rows: expected shape \(rows, features\), got \(22,\)"):
+        client.predict_batch(rows[0])
+
+
+def test_bars_in_every_form(ask: Any, roomy: RunningServer) -> None:
+    client, bars = ask(url(roomy)), columns(0, 60)
+    frame = pd.DataFrame(bars).rename(columns=str.title)
+    newest = client.predict_bars(bars)
+    assert isinstance(newest, BarPrediction)
+    assert (newest.bar.index, newest.bar.date) == (59, bars["date"][-1])
+    assert client.predict_bars(frame) == newest
+    stamps = frame.assign(Date=pd.to_datetime(frame["Date"]))
+    assert client.predict_bars(stamps).probabilities == newest.probabilities
+    without_dates = client.predict_bars(np.column_stack(arrays(0, 60)))
+    assert without_dates.probabilities == newest.probabilities
+    assert without_dates.bar.date is None
+    every = client.predict_every_bar(frame)
+    assert len(every) == 11
+    assert every[-1] == newest
+    with pytest.raises(ClientError, match="got none of volume"):
+        client.predict_bars(frame.drop(columns="Volume"))
+    with pytest.raises(ClientError, match=r"expected shape \(bars, 5\)"):
+        client.predict_bars(np.zeros((3, 4)))
+
+
+def test_the_model_the_metrics_and_a_reload(ask: Any, roomy: RunningServer) -> None:
+    client = ask(url(roomy))
+    assert client.model_info().feature_names == FEATURE_NAMES
+    client.reload()
+    assert "\nmodel_reloads_total{" in client.metrics()
+
+
+def test_refusals_carry_the_problem_details(ask: Any, roomy: RunningServer) -> None:
+    with pytest.raises(RefusedError, match="422: features: expected 22 numbers, got 2") as refused:
+        ask(url(roomy)).predict([1.0, 2.0])
+    assert refused.value.members["title"]
+    assert refused.value.field == "features"
+
+
+def test_connections_stay_open(ask: Any) -> None:
+    with scripted(OK, OK, OK) as server:
+        client = ask(server.url)
+        assert [client.metrics() for _ in range(3)] == ["up"] * 3
+        assert server.connections == 1
+
+
+def test_a_connection_that_was_closed_while_idle_costs_no_try(ask: Any) -> None:
+    with scripted(OK_BEFORE_CLOSE, OK) as server:
+        client = ask(server.url, retries=0)
+        assert [client.metrics(), client.metrics()] == ["up", "up"]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("failure", [BUSY, CLOSE, b"SSH-2.0-nothing\r\n\r\n"])
+def test_what_passes_is_tried_again(failure: bytes, ask: Any) -> None:
+    with scripted(failure, OK) as server:
+        assert ask(server.url, retries=1).metrics() == "up"
+        assert len(server.requests) == 2
+
+
+def test_half_a_reply_is_none(ask: Any) -> None:
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+    with scripted(half) as server, pytest.raises(NoAnswerError, match="closed before a reply"):
+        ask(server.url, retries=0).metrics()
+
+
+def test_tries_come_to_an_end(ask: Any) -> None:
+    with scripted(BUSY, BUSY, BUSY) as server:
+        with pytest.raises(RefusedError, match="503: too much"):
+            ask(server.url, retries=2).metrics()
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [reply(500), reply(503), reply(429, Retry_After="0"), reply(422, b"{}"), reply(503, Retry_After="Thu, 01 Jan")],
+)
+def test_what_does_not_pass_is_not_tried_again(failure: bytes, ask: Any) -> None:
+    with scripted(failure, OK) as server:
+        with pytest.raises(RefusedError):
+            ask(server.url).metrics()
+        assert len(server.requests) == 1
+
+
+def test_no_pause_goes_past_the_deadline(ask: Any) -> None:
+    with scripted(reply(503, Retry_After="3600"), OK) as server:
+        with pytest.raises(RefusedError):
+            ask(server.url, timeout=30).metrics()
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("failure", "error"), [(BUSY, RefusedError), (CLOSE, NoAnswerError)])
+def test_a_reload_is_sent_once(failure: bytes, error: type[ClientError], ask: Any) -> None:
+    with scripted(failure, OK) as server:
+        with pytest.raises(error):
+            ask(server.url).reload()
+        assert len(server.requests) == 1
+
+
+def test_a_call_ends_at_its_deadline_which_the_server_knows(ask: Any) -> None:
+    with scripted(SILENCE) as server:
+        with pytest.raises(DeadlineError, match=r"no answer within 0\.2 s"):
+            ask(server.url).predict([0.0], timeout=0.2)
+        head = server.requests[0].decode()
+        told = int(head.partition("X-Request-Deadline-Ms: ")[2].split()[0])
+        assert 0 < told <= 200
+    with (
+        scripted(reply(504, b'{"detail":"too late"}')) as server,
+        pytest.raises(DeadlineError, match="504: too late"),
+    ):
+        ask(server.url).metrics()
+    with pytest.raises(DeadlineError):
+        ask("http://127.0.0.1:1").metrics(timeout=0)
+
+
+def test_a_token_and_a_prefix_are_sent(ask: Any) -> None:
+    with scripted(OK) as server:
+        ask(f"{server.url}/stocks/", token="secret").metrics()
+        head = server.requests[0].decode()
+        assert head.startswith("GET /stocks/metrics HTTP/1.1\r\n")
+        assert "Authorization: Bearer secret\r\n" in head
+
+
+def test_nobody_listens_and_nothing_is_a_url(ask: Any) -> None:
+    with pytest.raises(NoAnswerError, match="Connection refused"):
+        ask(f"http://127.0.0.1:{free_port()}", retries=1).metrics()
+    for wrong in ("localhost:5000", "ftp://x", "http://", "http://x:port", "http://x/?a=b"):
+        with pytest.raises(ClientError, match="expected http:// or https:// and a host"):
+            ask(wrong)
+
+
+def test_many_at_once(roomy: RunningServer) -> None:
+    rows = random_rows(200, 22, seed=4)
+    with Client(url(roomy)) as client, ThreadPoolExecutor(8) as pool:
+        expected = client.predict_probabilities(rows)
+        found = list(pool.map(client.predict, rows))
+    assert [list(one.probabilities.values()) for one in found] == [pytest.approx(row.tolist()) for row in expected]
+
+    async def all_at_once() -> list[float]:
+        async with AsyncClient(url(roomy)) as client:
+            return [one.probability for one in await asyncio.gather(*map(client.predict, rows))]
+
+    assert asyncio.run(all_at_once()) == [one.probability for one in found]
+
+
+def test_a_server_over_tls_is_trusted_by_its_certificate(ask: Any, forest_path: Path, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    with running_server(forest_path, TLS_CERT_FILE=str(certificate), TLS_KEY_FILE=str(key)) as server:
+        secure = f"https://127.0.0.1:{server.port}"
+        client = ask(secure, context=ssl.create_default_context(cafile=str(certificate)))
+        assert [client.predict_demo().model_version for _ in range(2)] == ["1.0.0"] * 2
+        client.close()
+        with pytest.raises(NoAnswerError, match="certificate verify failed"):
+            ask(secure, retries=0).predict_demo()
