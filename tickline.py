@@ -23,6 +23,8 @@ COMMANDS = {
     "train": ("training.commands", "fit scaler and classifier, and report on them"),
     "export": ("export.commands", "turn the trained model into one certified ONNX file"),
     "verify": ("runtime.commands", "replay a model file's certificate"),
+    "promote": ("training.promotion_commands", "make the registry's challenger its champion, if it is better"),
+    "pull": ("runtime.pull_commands", "fetch a verified model from the MLflow registry"),
     "serve": ("runtime.commands", "serve predictions over HTTP"),
     "predict": (
         "runtime.prediction_commands",
@@ -81,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         module, _ = COMMANDS[arguments[0]]
         extra = "score" if module.startswith("runtime.scoring") else "bench" if module.startswith("bench.") else "train"
+        if error.name == "mlflow":
+            extra = "mlflow"
         return _fail(f"{error.name} is not installed: pip install 'tickline[{extra}]'")
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say

@@ -3,10 +3,14 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 from export.defaults import DEFAULT_TOLERANCE
+from export.errors import ExportError
+from features_fast.errors import TicklineError
 from features_fast.terminal import Progress, paint
+from runtime.registry import TRACKING_URI, tracking_uri
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +21,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "model.joblib and scaler.joblib are pickles, which run code when they are opened: export only a directory\n"
         "that you trust."
     )
-    parser.epilog = "example:\n  tickline train --source sp500 && tickline export && tickline verify"
+    parser.epilog = (
+        "examples:\n  tickline train --source sp500 && tickline export && tickline verify\n"
+        "  tickline train --source sp500 && tickline export --track && tickline promote"
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--model-path",
@@ -32,6 +39,17 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_TOLERANCE,
         metavar="P",
         help="largest difference of a probability that passes (%(default)g)",
+    )
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="then log parameters, metrics, report, model and certificate to MLflow, and register the challenger",
+    )
+    parser.add_argument("--experiment", default="tickline", metavar="NAME", help="MLflow experiment (%(default)s)")
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URL",
+        help=f"address of the MLflow server (environment: MLFLOW_TRACKING_URI; otherwise {TRACKING_URI})",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run_export)
@@ -88,12 +106,28 @@ def run_export(options: argparse.Namespace) -> None:
             "engines": msgspec.to_builtins(certificate.engines),
         }
         print(json.dumps(report))
-        return
-    print(
-        f"{paint('wrote', 'green')} {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
-        f"  compared  {certificate.compared_rows:,} rows with {certificate.reference}: "
-        f"{certificate.compared_rows - golden:,} of the test set and {golden:,} golden ones\n"
-        f"  allowed   {certificate.tolerance:g}"
-    )
-    for finding in certificate.findings:
-        print(f"  found     {finding}")
+    else:
+        print(
+            f"{paint('wrote', 'green')} {path}: {card.name} {card.version}, {len(content):,} bytes, sha256 {sha256}\n"
+            f"  compared  {certificate.compared_rows:,} rows with {certificate.reference}: "
+            f"{certificate.compared_rows - golden:,} of the test set and {golden:,} golden ones\n"
+            f"  allowed   {certificate.tolerance:g}"
+        )
+        for finding in certificate.findings:
+            print(f"  found     {finding}")
+    if options.track:
+        _track(options, path)
+
+
+def _track(options: argparse.Namespace, path: Path) -> None:
+    """Log an exported model to MLflow and say where it is."""
+    with Progress() as progress:
+        progress.begin("MLflow's client")
+        from training.tracking import track
+
+        uri = options.tracking_uri or tracking_uri()
+        try:
+            tracked = track(path.parent, uri, experiment=options.experiment, on_stage=progress.begin)
+        except TicklineError as error:
+            raise ExportError(f"{error}; {path} is written, and not tracked: run this command again") from None
+    print(f"tracked: run {tracked.run_id}, challenger is version {tracked.version}, {tracked.url}", file=sys.stderr)

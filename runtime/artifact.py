@@ -249,7 +249,7 @@ def read(path: Path, most: int = sys.maxsize) -> bytes:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path | str) -> Iterator[None]:
     """Put the name of the model file in front of an error of its reading."""
     try:
         yield

@@ -34,10 +34,14 @@ ALLOWED_IN_MODULES = {
     **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "reading", "sources")},
     "runtime/client/results.py": {"pandas"},
     "runtime/grpc_server.py": {"grpc", "google"},
+    "export/commands.py": {"training"},
+    "training/tracking.py": {"runtime", "mlflow", "msgspec", "onnx"},
+    "training/promotion.py": {"runtime"},
+    "training/promotion_commands.py": {"runtime"},
     "runtime/_messages/inference_pb2.py": {"google"},
 }
-"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`), what compiles kernels at a build, and
-pandas for who asks a client for a DataFrame."""
+"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`, `mlflow`), what a build compiles with,
+pandas for who asks a client for a DataFrame, and the contract of the model file where one is tracked and promoted."""
 
 EXPORT_SEES_OF_RUNTIME = {
     *(
@@ -47,6 +51,7 @@ EXPORT_SEES_OF_RUNTIME = {
         "runtime.engines",
         "runtime.graph_rules",
         "runtime.onnxruntime_engine",
+        "runtime.registry",
         "runtime.replay",
     ),
     "runtime.settings",

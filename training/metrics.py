@@ -64,6 +64,33 @@ def baseline_predictions(y_train: NDArray[np.int64], X: NDArray[np.float32]) -> 
     }
 
 
+def baseline_probabilities(
+    X_train: NDArray[np.float32], y_train: NDArray[np.int64], X: NDArray[np.float32]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the probability of UP that forecasts without a model give each row.
+
+    Parameters
+    ----------
+    X_train : (m, 22) float32
+    y_train : (m,) int64
+        The training rows.
+    X : (n, 22) float32
+        Features of the rows to forecast.
+
+    Returns
+    -------
+    dict of (n,) float64
+        ``majority_class``: how often UP came in training. ``persistence``: how often it came in training after a bar
+        that moved as this one did. Both with one imagined row of each class, so that nothing is certain.
+    """
+    moved_up, rows_up = X_train[:, _RETURN_1D] > 0, X[:, _RETURN_1D] > 0
+    after_up, after_down = (_rate(y_train[moved_up == moved]) for moved in (True, False))
+    return {
+        "majority_class": np.full(len(X), _rate(y_train)),
+        "persistence": np.where(rows_up, after_up, after_down),
+    }
+
+
 def accuracy_gain(
     y: NDArray[np.int64], predicted: NDArray[np.int64], baseline: NDArray[np.int64]
 ) -> tuple[float, float]:
@@ -78,6 +105,11 @@ def accuracy_gain(
 def certain_gain(gain: float, error: float) -> float:
     """Return the lower end of the 95 % interval of what `accuracy_gain` says: beyond 0, a model shows skill."""
     return gain - 1.96 * error
+
+
+def _rate(y: NDArray[np.int64]) -> float:
+    """Return the share of UP, with one imagined row of each class."""
+    return float((y.sum() + 1) / (len(y) + 2))
 
 
 def _defined(value: float) -> float | None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from features_fast import FEATURE_NAMES
-from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
+from training.metrics import accuracy_gain, baseline_predictions, baseline_probabilities, classification_metrics
 
 UP, DOWN = 1, 0
 
@@ -46,6 +46,21 @@ def test_baselines_by_hand() -> None:
     assert guesses["majority_class"].tolist() == [DOWN, DOWN, DOWN]
     assert guesses["persistence"].tolist() == [UP, DOWN, DOWN]
     assert baseline_predictions(np.array([UP, DOWN]), X)["majority_class"].tolist() == [UP, UP, UP]
+
+
+def test_baseline_probabilities_by_hand() -> None:
+    moves = np.zeros((5, len(FEATURE_NAMES)), dtype=np.float32)
+    moves[:, FEATURE_NAMES.index("Return_1d")] = [0.01, 0.02, 0.03, -0.01, 0.0]
+    probabilities = baseline_probabilities(moves, np.array([UP, UP, DOWN, DOWN, UP]), moves[[4, 0]])
+    assert probabilities["majority_class"].tolist() == [4 / 7, 4 / 7]
+    assert probabilities["persistence"].tolist() == [2 / 4, 3 / 5]
+
+
+def test_a_baseline_without_rows_of_one_kind_is_undecided() -> None:
+    still = np.zeros((3, len(FEATURE_NAMES)), dtype=np.float32)
+    moved = still + np.float32(1)
+    probabilities = baseline_probabilities(still, np.array([UP, UP, UP]), moved)
+    assert probabilities["persistence"].tolist() == [0.5, 0.5, 0.5]
 
 
 def test_gain_counts_only_rows_on_which_the_two_differ() -> None:
