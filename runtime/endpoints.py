@@ -81,7 +81,9 @@ async def model_info(request: Request) -> Response:
     ours = card.feature_specification == specification_hash()
     features: Any = FEATURES if ours else [{"name": name} for name in card.feature_names]
     bars = offer_bars(card.feature_specification)
-    return _json({**model.predictor.describe(), "features": features, "bars": bars, "self_check": worker.self_check})
+    kept = worker.kept_versions()
+    more = {"features": features, "bars": bars, "kept_versions": kept, "self_check": worker.self_check}
+    return _json({**model.predictor.describe(), **more})
 
 
 async def predict(request: Request) -> Response:
@@ -105,7 +107,7 @@ async def demo(request: Request) -> Response:
 
 
 async def reload(request: Request) -> Response:
-    """Serve the model file as it is now, in all workers or in none.
+    """Serve the model file as it is now, a version that is kept or the one before, in all workers or in none.
 
     Every worker loads it, verifies its certificate and compares it with the served model before any of them swaps.
     """

@@ -56,7 +56,7 @@ def describe_operations(model: Model, settings: Settings) -> Operations:
     """Return the OpenAPI operations of a model, without what their handlers say of themselves."""
     bodies = example_bodies(model)
     operations = {
-        **_service_operations(settings),
+        **_service_operations(model, settings),
         **_prediction_operations(model, bodies),
         **_symbol_operations(bodies),
         **_inference_operations(model, bodies),
@@ -72,7 +72,7 @@ def describe_operations(model: Model, settings: Settings) -> Operations:
     return operations
 
 
-def _service_operations(settings: Settings) -> Operations:
+def _service_operations(model: Model, settings: Settings) -> Operations:
     home = _json("Service") | PAGE
     vary = {"Vary": {"required": True, "schema": {"const": "Accept"}}}
     text = {"schema": {"type": "string"}}
@@ -82,7 +82,12 @@ def _service_operations(settings: Settings) -> Operations:
         "service",
         _json("Rollout"),
         (401 if settings.has_reload_tokens else 403, 409, *_BODY_REFUSALS),
-        body=_json("ReloadRequest", plain={}, bounded={"max_flips": 10, "max_probability_change": 0.25}),
+        body=_json(
+            "ReloadRequest",
+            file={},
+            bounded={"max_flips": 10, "max_probability_change": 0.25},
+            kept={"version": model.card.version},
+        ),
     )
     reload["requestBody"]["required"] = False
     reload["security"] = [{TOKEN: []}] if settings.has_reload_tokens else []

@@ -11,6 +11,7 @@ from runtime.comparison import ModelComparison
 from runtime.offer import BarsOffer
 from runtime.replay import Agreement
 from runtime.selfcheck import SelfCheck
+from runtime.versions import KeptVersion
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -142,6 +143,7 @@ class ModelInfo(msgspec.Struct):
     load_seconds: float
     features: list[FeatureNote]
     bars: BarsOffer
+    kept_versions: list[KeptVersion]
     self_check: SelfCheck
 
 

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,11 +36,9 @@ from runtime.model import Model
 from runtime.model_holder import ModelHolder
 from runtime.reload_request import ReloadRequest
 from runtime.settings import Settings
+from runtime.versions import KeptVersion, Versions
 
 logger = logging.getLogger("tickline")
-
-KEPT_MODELS = 3
-"""Model files that stay on the board, the served one included."""
 
 _POLL_SECONDS = 0.02
 _TIMEOUT_SECONDS = 60.0
@@ -112,6 +112,7 @@ class Rollouts:
         self._metrics = metrics
         self._path = model_file(settings.model_path)
         self._most_bytes = settings.max_model_bytes
+        self._versions = Versions(board, settings.keep_versions)
 
     async def follow(self) -> None:
         """Do what the board asks for, of any worker or of one of them, until cancelled."""
@@ -139,12 +140,14 @@ class Rollouts:
             logger.exception("a reload failed")
 
     async def reload(self, request: ReloadRequest) -> Rollout:
-        """Serve the model file as it is now, in all workers or in none.
+        """Serve the model file as it is now, or a kept one, in all workers or in none.
 
         Raises
         ------
         ArtifactError
             Where the file is refused.
+        VersionError
+            Where no kept file is the one that is asked for.
         RolloutError
             Where another reload is under way, the file has other features or labels, a worker refuses the model or
             ends before it has prepared it, or a bound of the request is exceeded.
@@ -158,14 +161,20 @@ class Rollouts:
             self._metrics.reloaded("failure")
             raise RolloutError("another reload is under way") from None
 
+    def kept(self) -> list[KeptVersion]:
+        """Return what can be picked and what a rollback would serve."""
+        return self._versions.describe(self._holder.model.predictor)
+
     async def _count(self, request: ReloadRequest) -> Rollout:
         """Lead a reload, count its result and log it."""
         try:
             rollout = await self._lead(request)
         except Exception as error:
             self._metrics.reloaded("failure")
-            if isinstance(error, TicklineError):
+            if isinstance(error, UnfinishedError):
                 logger.error("reload: %s", error)
+            elif isinstance(error, TicklineError):
+                logger.warning("reload refused, the model that was served before serves on: %s", error)
             raise
         self._metrics.reloaded("success")
         logger.info(
@@ -181,7 +190,8 @@ class Rollouts:
             raise RolloutError("this worker does not serve what was committed last yet; try again")
         header[LEADER] = os.getpid()
         header[WITHDRAWN] = max(header[WITHDRAWN], header[PROPOSED])  # what a leader left that was killed
-        content, model, golden = await asyncio.to_thread(self._load, previous)
+        path = self._find(request, previous)
+        content, model, golden = await asyncio.to_thread(self._load, path, previous)
         number = await asyncio.to_thread(self._store, content)
         del content
         try:
@@ -189,6 +199,8 @@ class Rollouts:
             header[PROPOSED] = number
             comparison = ModelComparison(golden=golden, recent=await self._prepared(number))
             self._check(comparison, request)
+            with self._room():
+                self._versions.add(number, model.predictor, previous.predictor, request.rollback)
         except BaseException:
             header[WITHDRAWN] = number
             self._board.model_path(number).unlink(missing_ok=True)
@@ -196,7 +208,10 @@ class Rollouts:
         header[COMMITTED] = number
         self._holder.serve(number, model)
         workers = await self._served(number)
-        self._board.model_path(number - KEPT_MODELS).unlink(missing_ok=True)
+        try:
+            self._versions.prune(model.predictor)
+        except OSError:
+            logger.exception("files that are no longer kept could not be deleted; the next reload tries again")
         return Rollout(
             status="reloaded",
             model_version=model.card.version,
@@ -207,21 +222,35 @@ class Rollouts:
             comparison=comparison,
         )
 
-    def _load(self, previous: Model) -> tuple[bytes, Model, Change]:
-        """Return the file, its model, and what that changes for its golden rows."""
-        with naming(self._path):
-            content = read(self._path, self._most_bytes)
+    def _find(self, request: ReloadRequest, served: Model) -> Path:
+        """Return the file that is asked for."""
+        if request.rollback:
+            return self._board.model_path(self._versions.before(served.predictor).number)
+        if request.version is not None:
+            return self._board.model_path(self._versions.find(request.version, served.predictor).number)
+        return self._path
+
+    def _load(self, path: Path, previous: Model) -> tuple[bytes, Model, Change]:
+        """Return a file's content, its model, and what that changes for its golden rows."""
+        with naming(path):
+            content = read(path, self._most_bytes)
             model = self._holder.make(content)
         for what in ("feature_names", "labels"):
             if getattr(model.card, what) != getattr(previous.card, what):
-                raise RolloutError(f"{self._path}: other {what} than the served model; start a new server for it")
+                raise RolloutError(f"{path}: other {what} than the served model; start a new server for it")
         self._holder.compare(model)
         rows, _ = golden_rows(model.card, model.predictor.certificate)
         return content, model, compare_models(previous.predictor.engine, model.predictor.engine, rows)
 
     def _store(self, content: bytes) -> int:
-        try:
+        with self._room():
             return self._board.store_model(content)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say that what is written does not fit, in words of a reload."""
+        try:
+            yield
         except OSError as error:
             raise RolloutError(f"{self._board.folder}: no room for the model file: {error.strerror}") from None
 

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine_threads: int
     keep_reference: str
     recent_rows: int
+    keep_versions: int
 
     @property
     def has_predict_tokens(self) -> bool:
@@ -208,6 +209,7 @@ SETTINGS = (
         *_choice("AUTO", "YES", "NO"),
         "keep onnxruntime's session beside the compiled engine; auto where the memory limit leaves room",
     ),
+    Setting("KEEP_VERSIONS", "3", *_integer(1, 32), "model files that are kept to go back to, the served one included"),
     Setting("RECENT_ROWS", "256", *_integer(0, 65536), "most rows that a worker keeps to compare models on; 0: none"),
 )
 

@@ -28,6 +28,7 @@ from runtime.rollout import Rollout, Rollouts
 from runtime.selfcheck import check
 from runtime.settings import Settings
 from runtime.symbols import Symbols
+from runtime.versions import KeptVersion
 
 _Result = TypeVar("_Result")
 
@@ -86,8 +87,12 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
 
     async def reload(self, request: ReloadRequest) -> Rollout:
-        """Serve the model file as it is now, in all workers or in none; raises TicklineError."""
+        """Serve the model file as it is now, or a kept one, in all workers or in none; raises TicklineError."""
         return await self._rollouts.reload(request)
+
+    def kept_versions(self) -> list[KeptVersion]:
+        """Return the model files that a reload can pick without the file that they came from."""
+        return self._rollouts.kept()
 
     async def _renew_tokens(self) -> None:
         """Read files of tokens again when they have changed, until cancelled."""

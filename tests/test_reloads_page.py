@@ -15,14 +15,16 @@ from tests.runtime.conftest import export_forest
 from tests.serving import RunningServer, running_server
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reloads.md").read_text()
-COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     path = tmp_path_factory.mktemp("page") / "model.onnx"
-    export_forest(path, "1.0.0")
+    export_forest(path, "1.0.0", seed=1)
     with running_server(path) as running:
+        export_forest(path, "1.1.0")
+        assert running.request("POST", "/reload", b"").status == 200  # so that there is a way back
         yield running
 
 
@@ -45,6 +47,15 @@ def test_metrics_are_those_that_are_named(server: RunningServer) -> None:
     named = set(re.findall(r"`(model_reload_\w+)`", PAGE))
     assert named == set(re.findall(r"^(model_reload_\w+)", text, re.MULTILINE))
     assert {'sample="golden"', 'sample="recent"'} <= set(re.findall(r"`(sample=[^`]*)`", PAGE))
+
+
+def test_a_rollback_is_described(server: RunningServer) -> None:
+    (kept, *_) = server.request("GET", "/model/info").json()["kept_versions"]
+    assert {"served", "rollback"} <= set(kept)
+    for member in ("`kept_versions`", "`served`", "`rollback`", "`version`"):
+        assert member in PAGE
+    default = next(setting.default for setting in SETTINGS if setting.variable == "KEEP_VERSIONS")
+    assert f"`KEEP_VERSIONS` model files that it served ({default})" in PAGE
 
 
 def test_figures_of_the_sample_are_those_of_the_code() -> None:

@@ -294,6 +294,9 @@ def test_a_model_that_changes_too_much_is_refused(
         (b'{"max_probability_change": "x"}', 422, "max_probability_change"),
         (b'{"max_probability_change": 2}', 422, "max_probability_change"),
         (b'{"model": "other"}', 422, "model"),
+        (b'{"version": 1}', 422, "version"),
+        (b'{"version": "1.0.0", "rollback": true}', 422, "version"),
+        (b'{"rollback": true}', 409, None),
     ],
 )
 def test_a_body_that_asks_for_nothing_known_is_refused(
@@ -301,6 +304,42 @@ def test_a_body_that_asks_for_nothing_known_is_refused(
 ) -> None:
     reply = server.request("POST", "/reload", body)
     assert (reply.status, reply.json().get("field")) == (status, field), reply.body
+
+
+def test_a_reload_goes_back_without_the_file(
+    two_workers: RunningServer, model_path: Path, second_path: Path, board: Board
+) -> None:
+    def reload(**wish: Any) -> Reply:
+        return two_workers.request("POST", "/reload", wish)
+
+    first = two_workers.request("GET", "/model/info").json()
+    assert [kept["version"] for kept in first["kept_versions"]] == ["1.0.0"]
+    assert reload(rollback=True).json()["detail"].endswith("no model was served before this one")
+    shutil.copy(second_path, model_path)
+    assert reload().status == 200
+    model_path.unlink()
+    back = reload(rollback=True)
+    assert (back.status, back.json()["model_version"], back.json()["previous_version"]) == (200, "1.0.0", "2.0.0")
+    assert back.json()["sha256"] == first["sha256"]
+    assert versions(two_workers) == {"1.0.0"}
+    kill_and_wait(two_workers, board, processes(board)[0])
+    assert versions(two_workers) == {"1.0.0"}  # and not what was in the file
+    kept = two_workers.request("GET", "/model/info").json()["kept_versions"]
+    assert [(each["version"], each["served"], each["rollback"]) for each in kept] == [
+        ("2.0.0", False, False),
+        ("1.0.0", True, False),
+    ]
+    assert reload(version="3").status == 409
+    refused = reload(version="2.0.0", max_flips=0)
+    assert refused.status == 409
+    assert refused.json()["comparison"]["golden"]["flips"] > 0
+    assert reload(version=kept[0]["sha256"], max_flips=10**6).json()["model_version"] == "2.0.0"
+    assert reload(rollback=True).json()["model_version"] == "1.0.0"
+    assert reload(version="2.0.0").json()["model_version"] == "2.0.0"
+    assert versions(two_workers) == {"2.0.0"}
+    assert two_workers.request("POST", "/reload", b"").status == 409  # there is no file
+    assert two_workers.stop() == 0
+    assert not board.folder.exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -313,7 +352,7 @@ def test_a_signal_asks_for_a_reload(workers: int, model_path: Path, second_path:
         assert versions(running, 20) == {"2.0.0"}
         model_path.write_bytes(b"no model")
         running.process.send_signal(signal.SIGHUP)
-        running.wait_for_line("ERROR .*model.onnx: no seal")
+        running.wait_for_line("WARNING .* serves on: .*model.onnx: no seal")
         assert versions(running, 20) == {"2.0.0"}
         assert processes(board_of(model_path)) == before
         metrics = running.request("GET", "/metrics").body.decode()
