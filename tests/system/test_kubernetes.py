@@ -77,9 +77,10 @@ def test_every_key_is_a_setting_and_its_value_is_taken() -> None:
     known = {setting.variable: setting for setting in SETTINGS}
     for name, value in settings().items():
         known[name].read(value)
-    (token,) = container()["env"]
-    assert token["name"] in known
-    assert token["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert [each["name"] for each in container()["env"]] == ["RELOAD_TOKEN", "PREDICT_TOKENS"]
+    for token in container()["env"]:
+        assert token["name"] in known
+        assert token["valueFrom"]["secretKeyRef"]["optional"] is True
     # What the manifests themselves fix is no operator's to change; one worker, as the limit is half a processor.
     fixed = {"HOST", "PORT", "METRICS_PORT", "GRPC_PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"}  # ports, probes and scrapes
     secret = {"RELOAD_TOKEN", "RELOAD_TOKEN_FILE", "PREDICT_TOKENS", "PREDICT_TOKEN_FILE"}
@@ -194,6 +195,17 @@ def test_the_token_of_the_secret_is_asked_for(server: RunningServer) -> None:
     assert server.request("POST", "/reload", b"", Authorization="Bearer secret").status == 200
 
 
+def test_tokens_for_predictions_are_asked_for_and_two_of_them_hold_at_once(model: Path) -> None:
+    """As while one is replaced: the secret of the pods has the old one and the new one."""
+    with running_server(model, PREDICT_TOKENS="old,new") as running:
+        assert running.request("POST", "/predict", ROW).status == 401
+        for token in ("old", "new"):
+            assert running.request("POST", "/predict", ROW, Authorization=f"Bearer {token}").status == 200
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert running.request("GET", container()[probe]["httpGet"]["path"]).status == 200
+        assert running.request("GET", "/metrics").status == 200
+
+
 def test_the_pod_is_restricted() -> None:
     assert (
         only(overlay("plain"), "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -225,7 +237,7 @@ def test_roles_let_nobody_read_secrets_and_the_server_do_nothing() -> None:
         if "secrets" in rule["resources"]:
             assert (rule["verbs"], rule["resourceNames"]) == (
                 ["patch"],
-                [container()["env"][0]["valueFrom"]["secretKeyRef"]["name"]],
+                [each["valueFrom"]["secretKeyRef"]["name"] for each in container()["env"]],
             )
     subjects = [
         subject["kind"] for each in objects if each["kind"].endswith("RoleBinding") for subject in each["subjects"]
@@ -317,7 +329,9 @@ def test_the_pages_other_commands_name_what_is_there() -> None:
     for kind, name in re.findall(r"\b(deployment|service|horizontalpodautoscaler)[/ ](\w+)", commands):
         assert (kind, name) in named
     assert set(re.findall(r"-n (\S+)", commands)) == {NAMESPACE}
-    assert set(re.findall(r"secret (?:generic )?(\S+)", commands)) == {"tickline-reload"}
+    assert set(re.findall(r"secret (?:generic )?(\S+)", commands)) == {
+        each["valueFrom"]["secretKeyRef"]["name"] for each in container()["env"]
+    }
     assert request_rate_metric()["metric"]["name"] in commands
     for target in re.findall(r"\]\(([^)]+)\)", OPERATIONS):
         path, _, anchor = target.partition("#")
