@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from features_fast.terminal import Progress, paint, render_table
 from training.defaults import BUNDLED_SOURCES, DATA_FILE, DAYS, MODEL_TYPES, MODEL_VERSION, SEED, TICKER
+from training.errors import ModelError
+from training.walk_forward_commands import add_walk_forward, plan_of, render_walk_forward
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +59,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         parser,
         "Train a model and judge it beside two forecasts that need none. Without --source and --data it reads\n"
         f"{DATA_FILE}, or generates synthetic bars and writes them there.",
-        "tickline train --source sp500 --model gradient_boosting --set n_estimators=200",
+        "tickline train --source sp500 --model gradient_boosting --set n_estimators=200\n"
+        "  tickline train --source sp500 --search 30 --walk-forward",
     )
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument("--source", choices=SOURCES, help="train on synthetic bars or on an index, 1999 to 2018")
     bars.add_argument("--data", type=Path, metavar="FILE", help="train on the bars in a file, .csv or .parquet")
     _add_synthetic(parser)
-    parser.add_argument("--model", choices=MODEL_TYPES, default=MODEL_TYPES[0], help="type of model (%(default)s)")
+    parser.add_argument("--model", choices=MODEL_TYPES, help=f"type of model ({MODEL_TYPES[0]})")
     parser.add_argument(
         "--set",
         action="append",
@@ -83,6 +86,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-version", default=MODEL_VERSION, metavar="V", help="version of the model (%(default)s)"
     )
+    add_walk_forward(parser)
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON instead of tables")
     parser.set_defaults(run=run_train)
 
@@ -118,6 +122,11 @@ def run_features(args: argparse.Namespace) -> None:
 
 def run_train(args: argparse.Namespace) -> None:
     """Train a model, write it and show what it is worth."""
+    if args.search and args.params:
+        raise ModelError("--set: expected no --search beside it, which chooses the parameters")
+    plan = plan_of(args)
+    chosen = {"model_type": args.model or MODEL_TYPES[0], "params": dict(args.params), "seed": args.seed}
+    chosen["search_types"] = (args.model,) if args.model else MODEL_TYPES
     with Progress() as progress:
         progress.begin("libraries")
         from training.workflow import train_model
@@ -134,15 +143,22 @@ def run_train(args: argparse.Namespace) -> None:
 
             source = Path(DATA_FILE).name if Path(DATA_FILE).exists() else "synthetic"
             bars = load_or_generate_data(DATA_FILE, args.days, args.seed)
+        evaluation = None
+        if plan:
+            from training.walk_forward import walk_forward
+
+            progress.begin("walk-forward", plan.fits)
+            evaluation = walk_forward(bars, plan, on_fit=progress.advance, **chosen)
         metadata = train_model(
             bars,
             args.model_path,
             source=source,
-            model_type=args.model,
-            params=dict(args.params),
-            seed=args.seed,
             version=args.model_version,
-            on_stage=progress.begin,
+            trials=args.search,
+            evaluation=evaluation,
+            on_stage=lambda stage: progress.begin(stage, args.search if stage == "search" else 0),
+            on_trial=progress.advance,
+            **chosen,
         )
     if args.json:
         import json
@@ -200,6 +216,8 @@ def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
     for part in ("validation", "test"):
         print(f"\n{_table(metadata, part)}")
     print(f"\n{_verdict(metadata['skill']['test'])}")
+    if "walk_forward" in metadata:
+        print(f"\n{render_walk_forward(metadata['walk_forward'])}\n")
     for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report"):
         print(f"{paint('wrote', 'green')} {model_path / name}")
 

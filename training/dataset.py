@@ -17,6 +17,7 @@ MINIMUM_ROWS = 100
 """Rows with a target below which a split into three parts measures nothing."""
 
 PARTS: tuple[str, ...] = ("train", "validation", "test")
+_ARRAYS = ("X", "y", "dates", "target_dates")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Part:
         Features, C-contiguous.
     y : (n,) int64
         1 (UP) or 0 (DOWN).
-    dates : (n,) datetime64[us]
-        Date of the bar that each row belongs to.
+    dates, target_dates : (n,) datetime64[us]
+        Date of the bar that each row belongs to, and of the bar that its target reads.
     first_date, last_date : Timestamp
         The first and the last of them.
     """
@@ -38,6 +39,11 @@ class Part:
     X: NDArray[np.float32]
     y: NDArray[np.int64]
     dates: NDArray[np.datetime64]
+    target_dates: NDArray[np.datetime64]
+
+    def take(self, rows: NDArray[np.int64]) -> "Part":
+        """Return the rows of some numbers, (m,) int64."""
+        return Part(self.X[rows], self.y[rows], self.dates[rows], self.target_dates[rows])
 
     @property
     def first_date(self) -> pd.Timestamp:
@@ -57,11 +63,11 @@ class Dataset:
     test: Part
 
     def save(self, path: Path) -> None:
-        """Write the arrays as ``X_train``, ``y_train``, ``dates_train``, ... to an ``.npz`` file."""
+        """Write the arrays of each part as ``X_train``, ``y_train``, ... to an ``.npz`` file."""
         arrays: dict[str, NDArray[Any]] = {}
         for name in PARTS:
             part: Part = getattr(self, name)
-            arrays |= {f"X_{name}": part.X, f"y_{name}": part.y, f"dates_{name}": part.dates}
+            arrays |= {f"{kind}_{name}": getattr(part, kind) for kind in _ARRAYS}
         np.savez(path, allow_pickle=False, **arrays)
 
     @classmethod
@@ -75,17 +81,18 @@ class Dataset:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                parts = [Part(*(arrays[f"{kind}_{name}"] for kind in ("X", "y", "dates"))) for name in PARTS]
+                parts = [Part(*(arrays[f"{kind}_{name}"] for kind in _ARRAYS)) for name in PARTS]
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
         except Exception as error:  # a damaged archive: zlib, zipfile and numpy each have their own
-            raise DataError(f"{path}: expected X, y and dates of {', '.join(PARTS)}: {error}") from error
+            raise DataError(f"{path}: expected {', '.join(_ARRAYS)} of {', '.join(PARTS)}: {error}") from error
         for name, part in zip(PARTS, parts, strict=True):
-            expected = (part.X.shape[:1], (*part.y.shape, len(FEATURE_NAMES)), part.y.shape)
-            if (part.y.shape, part.X.shape, part.dates.shape) != expected or not len(part.y):
+            shapes = [getattr(part, kind).shape for kind in _ARRAYS]
+            rows = (len(part.X),)
+            if shapes != [(*rows, len(FEATURE_NAMES)), rows, rows, rows] or not len(part.X):
                 raise DataError(
                     f"{path}, {name}: expected as many targets and dates as rows of {len(FEATURE_NAMES)} features, got "
-                    f"shapes {part.X.shape}, {part.y.shape}, {part.dates.shape}"
+                    f"shapes {', '.join(map(str, shapes))}"
                 )
         return cls(*parts)
 
@@ -136,6 +143,14 @@ def _part(rows: pd.DataFrame, next_part: pd.Timestamp | None) -> Part:
         rows = rows[rows["Target_Date"] < next_part]
         if rows.empty:
             raise DataError(f"data: expected rows whose target is known before {next_part:%Y-%m-%d}, got none")
-    X = np.ascontiguousarray(rows[list(FEATURE_NAMES)].to_numpy(dtype=np.float32))
-    dates = rows["Date"].to_numpy(dtype="datetime64[us]")
-    return Part(X, rows["Target"].to_numpy(dtype=np.int64), dates)
+    return labelled_part(rows)
+
+
+def labelled_part(rows: pd.DataFrame) -> Part:
+    """Return rows of `training.features.label_rows` as arrays."""
+    return Part(
+        X=np.ascontiguousarray(rows[list(FEATURE_NAMES)].to_numpy(dtype=np.float32)),
+        y=rows["Target"].to_numpy(dtype=np.int64),
+        dates=rows["Date"].to_numpy(dtype="datetime64[us]"),
+        target_dates=rows["Target_Date"].to_numpy(dtype="datetime64[us]"),
+    )

@@ -6,6 +6,15 @@ SEED = 42
 TICKER = "SYNTH"
 MODEL_VERSION = "1.0.0"
 
+FOLDS = 5
+"""Test windows of a walk-forward evaluation."""
+
+EMBARGO = 5
+"""Dates left out between training and test rows: a week of trading."""
+
+TRADE_COST = 5.0
+"""Basis points that a trade costs in a backtest."""
+
 BUNDLED_SOURCES: tuple[str, ...] = ("sp500", "nasdaq")
 """Real daily series that the package `arch` brings along."""
 

@@ -211,14 +211,16 @@ def prepare_training_data(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def label_rows(df: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `create_features` that have all features and a target, with Target and Target_Date.
+    """Return the rows of `create_features` that have all features and a target, with what their targets read.
 
-    Target_Date is the date of the bar that the target reads: the next one of the same ticker.
+    Target_Date is the date of the bar that the target reads: the next one of the same ticker. Target_Return is the
+    return from the row's close to the close of that bar.
     """
     rows = create_features(df)
     following = rows.groupby("Ticker", sort=False)[["Date", "Close"]].shift(-1)
     rows["Target"] = (following["Close"] > rows["Close"]).astype(np.int64)
     rows["Target_Date"] = following["Date"]
+    rows["Target_Return"] = following["Close"] / rows["Close"] - 1
     warm = rows.groupby("Ticker", sort=False).cumcount() >= WARM_UP
     labelled = rows[warm & following["Date"].notna()]
     if labelled.empty:

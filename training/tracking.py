@@ -100,7 +100,7 @@ def track(
         run = client.create_run(experiment_id, start_time=_milliseconds(card), run_name=f"{card.name} {card.version}")
         run_id = run.info.run_id
         now = int(1000 * time.time())
-        metrics = [Metric(key, value, now, 0) for key, value in flat_metrics(card.training)]
+        metrics = [Metric(key, value, now, step) for key, value, step in flat_metrics(card.training)]
         params = [Param(key, value[:_LONGEST_PARAMETER]) for key, value in flat_params(card)]
         client.log_batch(run_id, metrics, params)
         _log_data(client, run_id, card)
@@ -117,7 +117,7 @@ def track(
         (files / CERTIFICATE_FILE).write_text(_describe(certificate), encoding="utf-8")
         client.log_model_artifacts(model.model_id, str(files))
         client.finalize_logged_model(model.model_id, "READY")
-        client.log_batch(run_id, [Metric(m.key, m.value, now, 0, model_id=model.model_id) for m in metrics])
+        client.log_batch(run_id, [Metric(m.key, m.value, now, m.step, model_id=model.model_id) for m in metrics])
 
         on_stage("registering the version")
         version = _register(client, name, model.model_id, run_id, card, sha256)
@@ -125,15 +125,21 @@ def track(
     return Tracked(run_id, version, f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}")
 
 
-def flat_metrics(training: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield every number of a training run's metrics, baselines and skill, such as `test/accuracy`, with its name."""
-    for part, metrics in training.get("metrics", {}).items():
-        yield from _numbers(f"{part}/", metrics)
-    for part, baselines in training.get("baselines", {}).items():
-        for baseline, metrics in baselines.items():
-            yield from _numbers(f"{part}/{baseline}/", metrics)
-    for part, skill in training.get("skill", {}).items():
-        yield from _numbers(f"{part}/", skill)
+def flat_metrics(training: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+    """Yield every number that a training run found, with a name such as `test/accuracy` and a step.
+
+    The step is the fold where a walk-forward evaluation has one number for each fold, else 0.
+    """
+    for part in training.get("metrics", {}):
+        yield from _numbers(f"{part}/", training["metrics"][part])
+        yield from _numbers(f"{part}/", training.get("baselines", {}).get(part, {}))
+        yield from _numbers(f"{part}/", training.get("skill", {}).get(part, {}))
+    evaluation = training.get("walk_forward", {})
+    for key in ("forecasts", "log_loss_gain", "accuracy_gain", "backtest"):
+        yield from _numbers(f"walk_forward/{key}/", evaluation.get(key, {}))
+    for number, fold in enumerate(evaluation.get("folds", ())):
+        for key in ("log_loss", "accuracy", "log_loss_gain"):
+            yield from _numbers(f"walk_forward/fold/{key}/", fold[key], number)
 
 
 def flat_params(card: ModelCard) -> Iterator[tuple[str, str]]:
@@ -149,11 +155,13 @@ def flat_params(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield key, str(value)
 
 
-def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the values that are numbers."""
+def _numbers(prefix: str, values: Mapping[str, Any], step: int = 0) -> Iterator[tuple[str, float, int]]:
+    """Yield the values that are numbers, however deep."""
     for key, value in values.items():
-        if isinstance(value, int | float):
-            yield prefix + key, float(value)
+        if isinstance(value, Mapping):
+            yield from _numbers(f"{prefix}{key}/", value, step)
+        elif isinstance(value, int | float):
+            yield prefix + key, float(value), step
 
 
 def _client(uri: str) -> "MlflowClient":

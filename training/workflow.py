@@ -1,7 +1,8 @@
 """One training run: bars in, a model directory with its evidence out."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ import pandas as pd
 
 from features_fast.columns import BAR_COLUMNS
 from training.dataset import PARTS, Dataset, Part, build_dataset
-from training.defaults import MODEL_TYPES, MODEL_VERSION, SEED
+from training.defaults import EMBARGO, MODEL_TYPES, MODEL_VERSION, SEED
 from training.errors import ModelError
 from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
 from training.predictor import StockPredictor
 from training.report import write_report
+from training.search import SEARCH_FOLDS, search
 from training.staging import publish_directory
+from training.walk_forward import WalkForward
+from training.walk_forward_picture import draw_walk_forward
 
 DATASET_FILE = "datasets.npz"
 REPORT_DIRECTORY = "report"
+FORECASTS_FILE, PICTURE_FILE = "walk_forward.csv", "walk_forward.png"
 
 
 def train_model(
@@ -30,7 +35,11 @@ def train_model(
     params: Mapping[str, object] | None = None,
     seed: int = SEED,
     version: str = MODEL_VERSION,
+    trials: int = 0,
+    search_types: Sequence[str] = MODEL_TYPES,
+    evaluation: WalkForward | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_trial: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train a model on bars and write everything that is known of it.
 
@@ -47,8 +56,16 @@ def train_model(
         See `StockPredictor`.
     version : str
         Which model this is.
+    trials : int
+        Budget of a search on the training rows, which chooses type and parameters; 0 for none.
+    search_types : sequence of str
+        The model types that a search chooses from.
+    evaluation : WalkForward, optional
+        A walk-forward evaluation of the same bars, for metadata and report.
     on_stage : callable, optional
         Called with the name of each stage as it begins.
+    on_trial : callable, optional
+        Called after each trial of a search.
 
     Returns
     -------
@@ -65,10 +82,23 @@ def train_model(
     predictor = StockPredictor(model_type, params, seed=seed)
     on_stage("features")
     dataset = build_dataset(bars)
+    facts: dict[str, Any] = {}
+    if trials:
+        on_stage("search")
+        found = search(dataset.train, trials, seed=seed, model_types=search_types, embargo=EMBARGO, on_trial=on_trial)
+        predictor = StockPredictor(found[0].model_type, found[0].params, seed=seed)
+        facts["search"] = {"folds": SEARCH_FOLDS, "trials": [asdict(trial) for trial in found]}
     on_stage("fit")
     predictor.train(dataset.train.X, dataset.train.y)
     return publish_model(
-        predictor, dataset, model_path, data=describe_bars(bars, source), version=version, on_stage=on_stage
+        predictor,
+        dataset,
+        model_path,
+        data=describe_bars(bars, source),
+        version=version,
+        facts=facts,
+        evaluation=evaluation,
+        on_stage=on_stage,
     )
 
 
@@ -79,6 +109,8 @@ def publish_model(
     *,
     data: Mapping[str, object],
     version: str = MODEL_VERSION,
+    facts: Mapping[str, object] | None = None,
+    evaluation: WalkForward | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Judge a trained model on rows that it was not fitted on, and write everything that is known of it.
@@ -89,10 +121,12 @@ def publish_model(
         Trained on the training rows of ``dataset``.
     dataset : Dataset
         Its rows, with validation and test.
-    model_path, version, on_stage
+    model_path, version, evaluation, on_stage
         See `train_model`.
     data : mapping
         Where the rows come from, see `describe_bars`.
+    facts : mapping, optional
+        What else to put into the metadata.
 
     Returns
     -------
@@ -106,13 +140,21 @@ def publish_model(
     """
     model_path = Path(model_path)
     on_stage("evaluation")
-    facts = {"data": dict(data), "split": _describe_split(dataset)} | _judge(predictor, dataset)
+    known = dict(facts or {}) | {"data": dict(data), "split": _describe_split(dataset)} | _judge(predictor, dataset)
+    if evaluation:
+        known["walk_forward"] = evaluation.summary()
     on_stage("report")
     try:
         with publish_directory(model_path) as staging:
             write_report(staging / REPORT_DIRECTORY, predictor, dataset)
+            if evaluation:
+                evaluation.write(staging / REPORT_DIRECTORY / FORECASTS_FILE)
+                draw_walk_forward(evaluation, staging / REPORT_DIRECTORY / PICTURE_FILE)
             dataset.save(staging / DATASET_FILE)
-            predictor.save(staging, version=version, facts=facts)
+            predictor.save(staging, version=version, facts=known)
+        if not evaluation:  # that of an earlier run says nothing of this model
+            for name in (FORECASTS_FILE, PICTURE_FILE):
+                (model_path / REPORT_DIRECTORY / name).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"{model_path}: the model cannot be written: {error.strerror or error}") from error
     return predictor.metadata

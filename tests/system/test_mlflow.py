@@ -120,6 +120,8 @@ def test_the_better_of_two_models_is_served(
     status, report = promote(capsys)
     assert (status, aliases(uri)) == (1, {"challenger": "1"})
     assert [contest["opponent"] for contest in report["contests"]] == ["majority_class", "persistence"]
+    shown = (ROOT / "docs" / "pipelines.md").read_text()
+    assert f"version 1 of tickline stays the challenger: {report['reason'].partition(';')[0]}; ..." in shown
     status, report = promote(capsys, "--accept-first")
     assert (status, aliases(uri)) == (0, {"champion": "1"})
     assert tickline.main(["promote"]) == 1

@@ -100,7 +100,7 @@ def test_saved_arrays(dataset: Dataset, tmp_path: Path) -> None:
     dataset.save(tmp_path / "datasets.npz")
     with np.load(tmp_path / "datasets.npz") as arrays:
         assert set(arrays) == {
-            f"{kind}_{part}" for kind in ("X", "y", "dates") for part in ("train", "validation", "test")
+            f"{kind}_{part}" for kind in ("X", "y", "dates", "target_dates") for part in ("train", "validation", "test")
         }
         assert_array_equal(arrays["X_validation"], dataset.validation.X)
         assert arrays["X_test"].dtype == np.float32
@@ -120,7 +120,9 @@ def test_what_is_no_dataset_is_refused(dataset: Dataset, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"datasets\.npz: cannot be read: No such file"):
         Dataset.load(path)
     path.write_bytes(b"rows")
-    with pytest.raises(DataError, match=r"datasets\.npz: expected X, y and dates of train, validation, test: "):
+    with pytest.raises(
+        DataError, match=r"datasets\.npz: expected X, y, dates, target_dates of train, validation, test: "
+    ):
         Dataset.load(path)
     Dataset(dataset.train, dataset.validation, replace(dataset.test, y=dataset.test.y[1:])).save(path)
     with pytest.raises(DataError, match=r"test: expected as many targets and dates as rows .* \(82, 22\), \(81,\)"):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tickline
@@ -13,6 +14,7 @@ from runtime.model import load_model
 from tests.serving import free_port
 from training import tracking
 from training.tracking import flat_metrics, flat_params
+from training.walk_forward import Plan, walk_forward
 
 CARD = ModelCard(
     name="logistic",
@@ -32,12 +34,22 @@ CARD = ModelCard(
 
 
 def test_numbers_of_a_run_have_one_name_each() -> None:
-    assert dict(flat_metrics(CARD.training)) == {
-        "test/accuracy": 0.5,
-        "test/persistence/accuracy": 0.4,
-        "test/accuracy_gain": 0.1,
+    assert set(flat_metrics(CARD.training)) == {
+        ("test/accuracy", 0.5, 0),
+        ("test/persistence/accuracy", 0.4, 0),
+        ("test/accuracy_gain", 0.1, 0),
     }
-    assert dict(flat_metrics({})) == {}
+    assert list(flat_metrics({})) == []
+
+
+def test_numbers_of_folds_have_steps(two_tickers: pd.DataFrame) -> None:
+    evaluation = walk_forward(two_tickers, Plan(folds=3), model_type="logistic").summary()
+    found = list(flat_metrics({"walk_forward": evaluation}))
+    assert len({(name, step) for name, _, step in found}) == len(found)
+    losses = [(step, value) for name, value, step in found if name == "walk_forward/fold/log_loss/model"]
+    assert losses == [(number, fold["log_loss"]["model"]) for number, fold in enumerate(evaluation["folds"])]
+    names = {name for name, _, _ in found}
+    assert names >= {"walk_forward/log_loss_gain/low", "walk_forward/backtest/accounts/model/total_return"}
 
 
 def test_parameters_of_a_run_say_what_it_was_made_with() -> None:
