@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-python test-system lint bench bench-smoke lock
+.PHONY: help venv serve image test test-python test-system lint bench bench-smoke soak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench: .venv/kernels ## run all benchmarks, and compare the parts of the server 
 bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that nothing has become slower
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.02 --benchmark-min-rounds=2 --benchmark-warmup=off
 	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short --tolerance 0.5
+
+soak: .venv/kernels ## load a server for ten minutes with reloads, bad input and killed workers, and check every reply
+	env -u OPENBLAS_CORETYPE $(BIN)/python -m bench.soak
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet

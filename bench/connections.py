@@ -3,7 +3,7 @@
 import select
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.http_reply import Head, HeadReader, ReplyError
@@ -30,11 +30,14 @@ class Reply:
         Its body; without a whole reply, what is known of the reason.
     fault : str
         Why there is no whole reply, in a few constant words; empty where there is one.
+    head : bytes
+        Status line and headers of a reply whose status is not 200.
     """
 
     status: int
     body: bytes
     fault: str = ""
+    head: bytes = field(default=b"", compare=False)
 
 
 class Transport(Protocol):
@@ -207,7 +210,8 @@ class Sockets:
         state.received, state.head, state.waits = bytearray(), None, False
         if not head.keep_alive or state.unsent:  # a server may refuse a body before it has read all of it
             self._shut(place)
-        return Reply(head.status, bytes(received[head.start :]))
+        refusal = bytes(received[: head.start]) if head.status != 200 else b""
+        return Reply(head.status, bytes(received[head.start :]), head=refusal)
 
     def close(self) -> None:
         """Close all connections."""

@@ -9,9 +9,9 @@ from bench.servers import Contender, Request, find_program, free_port
 _APPS = Path(__file__).parent / "peers"
 
 
-def ours(model: Path, lane: str = "fast") -> Contender:
-    """Return this server with one worker, on the model in a folder."""
-    environ = {"HOST": "127.0.0.1", "PORT": "{port}", "WORKERS": "1", "LANE": lane, "MODEL_PATH": str(model)}
+def ours(model: Path, lane: str = "fast", workers: int = 1) -> Contender:
+    """Return this server with one worker or several, on a model file or the folder of one."""
+    environ = {"HOST": "127.0.0.1", "PORT": "{port}", "WORKERS": str(workers), "LANE": lane, "MODEL_PATH": str(model)}
     command = [sys.executable, "-m", "tickline", "serve"]
     name = "Tickline" if lane == "fast" else "Tickline, LANE=asgi"
     return Contender(name, command, Request("/health/ready"), environ)

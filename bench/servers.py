@@ -117,8 +117,15 @@ class Server:
 
     def resident_mebibytes(self) -> float:
         """Return the resident memory of the process that was started."""
+        return self._mebibytes("VmRSS")
+
+    def peak_mebibytes(self) -> float:
+        """Return the most resident memory that the process has had."""
+        return self._mebibytes("VmHWM")
+
+    def _mebibytes(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 1024
 
     def settle(self) -> None:
         """Return when it has done what earlier load left behind; raises MeasureError where that does not end."""

@@ -3,6 +3,7 @@
 import io
 from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -36,6 +37,15 @@ class Predictions(msgspec.Struct):
     """The predictions of a batch."""
 
     predictions: list[Prediction]
+
+
+class Checks(Protocol):
+    """What says whether replies are right; `seconds` is about what it takes for one."""
+
+    seconds: float
+
+    def fault(self, number: int, reply: Reply) -> tuple[str, str]:
+        """Return what is wrong with the reply to a request, in constant words and in detail; both empty if nothing."""
 
 
 class Checker:
@@ -142,7 +152,7 @@ class Inbox:
 
     Parameters
     ----------
-    checker : Checker
+    checker : Checks
         Checks them.
 
     Attributes
@@ -155,7 +165,7 @@ class Inbox:
         How many replies have been checked.
     """
 
-    def __init__(self, checker: Checker) -> None:
+    def __init__(self, checker: Checks) -> None:
         self._checker = checker
         self._waiting: deque[tuple[int, Reply]] = deque()
         self._bytes = 0

@@ -57,10 +57,11 @@ class Inputs:
         return Request("/predict", self.bodies[place], _JSON)
 
 
-def make_inputs(kind: str, folder: Path) -> Inputs:
-    """Train and export a model on the S&P 500 in a folder, and return what is sent to it."""
+def make_inputs(kind: str, folder: Path, *options: str) -> Inputs:
+    """Train and export a model on the S&P 500 in a folder, with further options, and return what is sent to it."""
     model = folder / kind
-    _tickline("train", "--source", "sp500", "--model", kind, *_PARAMETERS[kind], "--model-path", str(model))
+    chosen = (*_PARAMETERS[kind], *options)
+    _tickline("train", "--source", "sp500", "--model", kind, *chosen, "--model-path", str(model))
     _tickline("export", "--model-path", str(model))
     with np.load(model / "datasets.npz") as datasets:
         test = datasets["X_test"]

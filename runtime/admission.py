@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from time import perf_counter
 
 from runtime.metrics import Metrics
 from runtime.problems import Problem
@@ -22,18 +23,22 @@ class Admission:
         Most requests under way.
     max_queued_rows : int
         Most rows of batches under way; a batch alone may have more.
+    max_queued_seconds : float
+        How long a batch that is under way may have waited for its turn, for another one to be let in.
     metrics : Metrics
         Counts what is refused.
     """
 
-    def __init__(self, max_in_flight: int, max_queued_rows: int, metrics: Metrics) -> None:
+    def __init__(self, max_in_flight: int, max_queued_rows: int, max_queued_seconds: float, metrics: Metrics) -> None:
         self._limit = max_in_flight
         self._bulk_limit = max_in_flight // 2
         self._row_limit = max_queued_rows
+        self._longest = max_queued_seconds
         self._metrics = metrics
         self._in_flight = 0
         self._bulk = 0
         self._rows = 0
+        self._turns: dict[object, float] = {}  # when each turn that is awaited was asked for, the oldest first
         self._single = _Single(self)
 
     def _too_many_requests(self) -> Problem:
@@ -59,6 +64,10 @@ class Admission:
             self._metrics.rejected("queued_rows")
             detail = f"{self._rows} rows of batches are under way, {rows} more are too many"
             raise Problem(503, detail, headers=_RETRY)
+        waited = perf_counter() - next(iter(self._turns.values())) if self._turns else 0.0
+        if waited > self._longest:
+            self._metrics.rejected("queued_time")
+            raise Problem(503, f"a batch has been waiting for its turn for {waited:.1f} s", headers=_RETRY)
         if self._bulk >= self._bulk_limit:
             raise self._too_many_requests()
         with self.single():
@@ -69,6 +78,16 @@ class Admission:
             finally:
                 self._bulk -= 1
                 self._rows -= rows
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the end of a batch's next turn: turns are taken in the order in which they were asked for."""
+        turn = object()
+        self._turns[turn] = perf_counter()
+        try:
+            yield
+        finally:
+            del self._turns[turn]
 
 
 class _Single(AbstractContextManager[None]):

@@ -1,6 +1,7 @@
 """Batches as arrays: raw float32, and NumPy's own format. Both are read while they arrive."""
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,7 @@ def _header_length(head: bytearray) -> int | None:
     return data + length if len(head) >= data + length else None
 
 
+@lru_cache(64)  # batches of one client begin alike, and NumPy reads Python source for it
 def _read_header(head: bytes) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
     """Return shape, Fortran order and type; raises Problem."""
     stream = io.BytesIO(head)

@@ -1,5 +1,6 @@
 """Batches in JSON: rows or columns, read chunk by chunk."""
 
+import json
 from typing import Protocol
 
 import numpy as np
@@ -133,10 +134,11 @@ class _ListedRows:
 
     def _odd(self, row: NDArray[np.float32], field: str) -> Problem | None:
         """Decode a row that is not plain; return what is wrong with it."""
+        element = self._text.element(self._longest, field)
         try:
-            self._decoder.decode_row(self._text.element(self._longest, field), row, field)
+            self._decoder.decode_row(element, row, field)
         except Problem as problem:
-            if problem.status != 422:
+            if problem.status != 422 or not _is_json(element):
                 raise self._text.malformed() from None
             return problem
         return None
@@ -193,10 +195,11 @@ class _Columns:
                 break
             if text.stopped == ODD:
                 position = f"{field}[{count}]"
+                element = text.element(_LONGEST_NUMBER, position)
                 try:
-                    out[count] = decode_number(text.element(_LONGEST_NUMBER, position), position)
+                    out[count] = decode_number(element, position)
                 except Problem as problem:
-                    if problem.status != 422:
+                    if problem.status != 422 or not _is_json(element):
                         raise text.malformed() from None
                     out[count] = 0
                     self._bad.setdefault(count, (position, str(problem).removeprefix(f"{position}: ")))
@@ -217,6 +220,15 @@ class _Columns:
             bad.append((row - begin, Problem(422, detail, field=field)))
             out[row - begin] = 0
         return count, bad
+
+
+def _is_json(text: bytes) -> bool:
+    """Tell whether a text is JSON behind the place where a decoder took offence as well; NaN and Infinity may be."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unknown(name: str) -> Problem:

@@ -72,7 +72,7 @@ BUCKETS = tuple(
 _FIRST_STAGE_BUCKET = 8  # what takes less than 256 ns need not be told apart
 
 RELOAD_RESULTS = ("success", "failure")
-REJECTIONS = ("in_flight", "queued_rows", "deadline", "connections", "slow", "malformed")
+REJECTIONS = ("in_flight", "queued_rows", "queued_time", "deadline", "connections", "slow", "malformed")
 """Why a request or a connection was not served."""
 
 _ROUTE_INDEX = {route: index for index, route in enumerate(ROUTES)}

@@ -93,14 +93,14 @@ def respond(path: str, problem: Problem) -> Response:
     return problem.error_object() if spoken else problem.response()
 
 
-def answer_problem(request: Request, error: Exception) -> Response:
-    """Answer a problem that an endpoint raised."""
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """Answer a problem that an endpoint raised; a handler that is no coroutine would cost a thread."""
     # Starlette types its handlers for any exception and calls them for the registered class alone.
     assert isinstance(error, Problem)
     return respond(request.url.path, error)
 
 
-def answer_http_exception(request: Request, error: Exception) -> Response:
+async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Answer what Starlette's own routing refuses: an unknown route, a wrong method."""
     assert isinstance(error, HTTPException)
     detail = {
@@ -110,6 +110,6 @@ def answer_http_exception(request: Request, error: Exception) -> Response:
     return respond(request.url.path, Problem(error.status_code, detail, headers=error.headers))
 
 
-def answer_unexpected(request: Request, error: Exception) -> Response:
+async def answer_unexpected(request: Request, error: Exception) -> Response:
     """Answer a defect of ours: the log has the traceback, the client has none of it."""
     return respond(request.url.path, Problem(500, "an unexpected error; the server's log has the details"))

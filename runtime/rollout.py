@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +154,15 @@ class Rollouts:
         UnfinishedError
             Where a worker does not take the step that no one can undo.
         """
-        try:
-            with self._board.reloading():
-                return await self._count(request)
-        except BlockingIOError:
-            self._metrics.reloaded("failure")
-            raise RolloutError("another reload is under way") from None
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._board.reloading())
+            except OSError as error:
+                self._metrics.reloaded("failure")
+                busy = isinstance(error, BlockingIOError)
+                why = "another reload is under way" if busy else f"{self._board.folder}: {error.strerror}"
+                raise RolloutError(why) from None
+            return await self._count(request)
 
     def kept(self) -> list[KeptVersion]:
         """Return what can be picked and what a rollback would serve."""

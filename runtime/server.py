@@ -43,7 +43,8 @@ def serve(settings: Settings) -> int:
         Where the model file is missing, foreign, changed, too large, not pinned or of no graph to be served, or the
         engine that is asked for cannot run it.
     ServerError
-        Where an address cannot be listened on, or gRPC is asked for and not installed.
+        Where an address cannot be listened on, there is no room for the server's own files, or gRPC is asked for and
+        not installed.
     """
     log_config = logs.configure(settings.log_level, settings.log_format)
     logging.config.dictConfig(log_config)
@@ -61,8 +62,11 @@ def serve(settings: Settings) -> int:
         _listen(settings.host, settings.metrics_port, "METRICS_PORT") as metrics_listener,
         tempfile.TemporaryDirectory(prefix="tickline-", dir=_memory_folder(), ignore_cleanup_errors=True) as folder,
     ):
-        board = Board(Path(folder), WORDS)
-        board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(content)
+        try:
+            board = Board(Path(folder), WORDS)
+            board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(content)
+        except OSError as error:
+            raise ServerError(f"{folder}: no room for counters and model file: {error.strerror}") from None
         del content
         config = uvicorn.Config(
             Application(settings, Path(folder)),

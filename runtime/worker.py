@@ -67,7 +67,9 @@ class Worker:
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
         self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.known_heads = KnownHeads()
-        self.admission = Admission(settings.max_in_flight, settings.max_queued_rows, self.metrics)
+        self.admission = Admission(
+            settings.max_in_flight, settings.max_queued_rows, settings.max_queued_ms / 1e3, self.metrics
+        )
         self.predict_tokens = Tokens(
             "PREDICT_TOKENS", settings.predict_tokens, "PREDICT_TOKEN_FILE", settings.predict_token_file
         )
@@ -84,7 +86,8 @@ class Worker:
 
     async def run_batch(self, work: Callable[[], _Result]) -> _Result:
         """Do a batch's work off the event loop, after the batches before it, and while its deadline has not passed."""
-        return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
+        with self.admission.turn():
+            return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
 
     async def reload(self, request: ReloadRequest) -> Rollout:
         """Serve the model file as it is now, or a kept one, in all workers or in none; raises TicklineError."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,11 @@ def wait_until(condition: Any, what: str, process: subprocess.Popen[str] | None 
 
 
 @contextmanager
-def running_server(model_path: Path, **settings: str) -> Iterator[RunningServer]:
-    """Run `tickline serve` with settings given as environment variables; one worker unless said otherwise."""
+def running_server(model_path: Path, *, wrap: Sequence[str] = (), **settings: str) -> Iterator[RunningServer]:
+    """Run `tickline serve`, within another command where one is given; settings are environment variables.
+
+    There is one worker unless they say otherwise.
+    """
     environ = {
         **os.environ,
         "HOST": "127.0.0.1",
@@ -163,7 +166,7 @@ def running_server(model_path: Path, **settings: str) -> Iterator[RunningServer]
         **settings,
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "tickline", "serve"], env=environ, stderr=subprocess.PIPE, text=True
+        [*wrap, sys.executable, "-m", "tickline", "serve"], env=environ, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             server = RunningServer(process, settings.get("TLS_CERT_FILE"))
