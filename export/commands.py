@@ -62,6 +62,7 @@ def run_export(options: argparse.Namespace) -> None:
         import msgspec
 
         from export.exporter import export_classifier
+        from export.report import add_certificate
         from export.trained import read_trained_model
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
         from runtime.onnxruntime_engine import OnnxruntimeEngine
@@ -88,6 +89,8 @@ def run_export(options: argparse.Namespace) -> None:
     content, sha256 = read_sealed(path)
     card, certificate = parse_metadata(OnnxruntimeEngine(content).metadata)
     golden = len(golden_rows(card, certificate)[0])
+    page = path.parent / "report" / "index.html"
+    reported = add_certificate(page, certificate, sha256, golden)
     if options.json:
         report = {
             "path": str(path),
@@ -115,6 +118,8 @@ def run_export(options: argparse.Namespace) -> None:
         )
         for finding in certificate.findings:
             print(f"  found     {finding}")
+        if reported:
+            print(f"{paint('wrote', 'green')} {page}: the certificate")
     if options.track:
         _track(options, path)
 

@@ -73,6 +73,23 @@ def feature_importance(predictor: StockPredictor) -> tuple[NDArray[np.float64], 
     return np.asarray(predictor.classifier.feature_importances_, dtype=np.float64), "mean decrease in impurity, share"
 
 
+def calibration(
+    y: NDArray[np.int64], probability: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return how often UP came in groups of rows of about equal size, by predicted probability.
+
+    Returns
+    -------
+    predicted, observed, error : (groups,) float64
+        Mean predicted probability, share of UP, and half the width of its 95 % interval.
+    """
+    groups = np.array_split(np.argsort(probability, kind="stable"), min(_CALIBRATION_BINS, len(y)))
+    predicted = np.array([probability[rows].mean() for rows in groups])
+    observed = np.array([y[rows].mean() for rows in groups])
+    error = 1.96 * np.sqrt([y[rows].var() / len(rows) for rows in groups])
+    return predicted, observed, np.asarray(error, np.float64)
+
+
 def _draw_roc(figure: Figure, dataset: Dataset, probabilities: dict[str, NDArray[np.float64]]) -> None:
     """Draw the ROC curves of test and validation, with chance and persistence."""
     axes = figure.subplots()
@@ -98,10 +115,7 @@ def _draw_roc(figure: Figure, dataset: Dataset, probabilities: dict[str, NDArray
 def _draw_calibration(figure: Figure, y: NDArray[np.int64], probability: NDArray[np.float64]) -> None:
     """Draw how often UP came for each predicted probability, with the spread of the predictions below."""
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    groups = np.array_split(np.argsort(probability, kind="stable"), min(_CALIBRATION_BINS, len(y)))
-    predicted = np.array([probability[rows].mean() for rows in groups])
-    observed = np.array([y[rows].mean() for rows in groups])
-    error = 1.96 * np.sqrt([y[rows].var() / len(rows) for rows in groups])
+    predicted, observed, error = calibration(y, probability)
     rate = float(y.mean())
     brier, naive = float(np.mean((probability - y) ** 2)), rate * (1 - rate)
     axes.plot([0, 1], [0, 1], color="#777777", linestyle=":", label="perfectly calibrated")

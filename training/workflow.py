@@ -16,6 +16,7 @@ from training.errors import ModelError
 from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
 from training.predictor import StockPredictor
 from training.report import write_report
+from training.report_page import PAGE_FILE, write_page
 from training.search import SEARCH_FOLDS, search
 from training.staging import publish_directory
 from training.walk_forward import WalkForward
@@ -147,6 +148,7 @@ def publish_model(
     try:
         with publish_directory(model_path) as staging:
             write_report(staging / REPORT_DIRECTORY, predictor, dataset)
+            write_page(staging / REPORT_DIRECTORY / PAGE_FILE, predictor, dataset, version, known)
             if evaluation:
                 evaluation.write(staging / REPORT_DIRECTORY / FORECASTS_FILE)
                 draw_walk_forward(evaluation, staging / REPORT_DIRECTORY / PICTURE_FILE)

@@ -19,6 +19,7 @@ FILES = {
     "datasets.npz",
     "report/roc.png",
     "report/calibration.png",
+    "report/index.html",
     "report/confusion.png",
     "report/feature_importance.png",
 }
