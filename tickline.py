@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         module, _ = COMMANDS[arguments[0]]
         extra = "score" if module.startswith("runtime.scoring") else "bench" if module.startswith("bench.") else "train"
-        if error.name == "mlflow":
-            extra = "mlflow"
+        if error.name in ("mlflow", "ray"):
+            extra = error.name
         return _fail(f"{error.name} is not installed: pip install 'tickline[{extra}]'")
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say

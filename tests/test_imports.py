@@ -33,6 +33,7 @@ ALLOWED_IN_MODULES = {
     "runtime/batch_arrow.py": {"pyarrow"},
     **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "reading", "sources")},
     "runtime/client/results.py": {"pandas"},
+    "runtime/scoring/ray_engine.py": {"ray"},
     "runtime/grpc_server.py": {"grpc", "google"},
     "export/commands.py": {"training"},
     "training/tracking.py": {"runtime", "mlflow", "msgspec", "onnx"},
@@ -40,7 +41,7 @@ ALLOWED_IN_MODULES = {
     "training/promotion_commands.py": {"runtime"},
     "runtime/_messages/inference_pb2.py": {"google"},
 }
-"""What one module may import beyond that: extras (`arrow`, `score`, `grpc`, `mlflow`), what a build compiles with,
+"""What one module may import beyond that: extras (`arrow`, `ray`, `grpc`, `mlflow`), what a build compiles with,
 pandas for who asks a client for a DataFrame, and the contract of the model file where one is tracked and promoted."""
 
 EXPORT_SEES_OF_RUNTIME = {

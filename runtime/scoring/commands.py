@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features_fast.terminal import Progress
 from runtime.settings import ENGINE, MODEL_PATH, add_flag, read_setting
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 # What scores is imported where the command runs, so that `--help` answers at once.
 
 _WITH_ERRORS = 3
-_TELL_SECONDS = 0.2
 _LEAST_PART_ROWS = 1000
 
 
@@ -28,10 +27,27 @@ def add_score(parser: argparse.ArgumentParser) -> None:
         "The same command goes on where an interrupted job stopped. Exit status 0 when every row is scored, 3 when\n"
         "rows are in errors.csv, 1 when the job could not be done, 2 for bad usage."
     )
-    parser.epilog = "example:\n  tickline score bars.parquet scores/ --model-path models/"
+    parser.epilog = (
+        "examples:\n  tickline score bars.parquet scores/ --model-path models/\n"
+        "  tickline score /shared/bars/ /shared/scores/ --engine ray --ray-address auto"
+    )
     parser.add_argument("input", type=Path, metavar="IN", help="a .parquet or .csv file, or a folder of them")
     parser.add_argument("output", type=Path, metavar="OUT_DIR", help="a new folder, or that of an interrupted job")
     add_flag(parser, MODEL_PATH)
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="who does the work: the cores of this machine, or Ray (%(default)s)",
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="a running cluster; IN, OUT_DIR and the model have the same paths on all machines (this one alone)",
+    )
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N", help="actors of Ray, each with a model of its own (one a core)"
+    )
     parser.add_argument(
         "--part-rows",
         type=_part_rows,
@@ -40,7 +56,7 @@ def add_score(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--restart", action="store_true", help="forget what an earlier job left in OUT_DIR")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
-    parser.set_defaults(run=_score)
+    parser.set_defaults(run=_score, refuse=parser.error)
 
 
 def _part_rows(text: str) -> int:
@@ -53,35 +69,59 @@ def _part_rows(text: str) -> int:
     return rows
 
 
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of actors, 1 or more, got {text!r}")
+    return int(text)
+
+
 def _score(options: argparse.Namespace) -> int:
+    if options.engine == "local" and (options.ray_address or options.workers):
+        options.refuse("expected --engine ray with --ray-address or --workers")
     from runtime.artifact import model_file
     from runtime.model import load_model
     from runtime.scoring.job import finished, identify, open_job
     from runtime.scoring.plan import PART_ROWS
 
     started = time.monotonic()
+    work = _here
+    if options.engine == "ray":
+        from runtime.scoring import ray_engine  # noqa: F401  to miss it before anything is begun
+
+        work = _on_ray
     path = model_file(read_setting(MODEL_PATH, options, os.environ))
+    # --engine says here who does the work; what runs the model is for the environment to say.
     wish = read_setting(ENGINE, argparse.Namespace(), os.environ)
     predictor = load_model(path, threads=1, wish=wish).predictor
     identity = identify(options.input, predictor, options.part_rows or PART_ROWS)
     manifest = None if options.restart else finished(options.output, identity)
     if manifest is None:
-        with open_job(options.output, identity, options.restart) as job:
-            manifest = _work(job, path, wish, predictor)
+        with open_job(options.output, identity, options.restart) as job, Progress() as told:
+            told.begin("scoring", job.rows())
+            work(options, job, path, wish, predictor, told)
+            manifest = job.finish(predictor)
     _say(options, manifest, time.monotonic() - started)
     return _WITH_ERRORS if manifest.rows.errors else 0
 
 
-def _work(job: "Job", path: Path, wish: str, predictor: "Predictor") -> "Manifest":
+def _here(
+    options: argparse.Namespace, job: "Job", path: Path, wish: str, predictor: "Predictor", told: Progress
+) -> None:
     from runtime.model import load_model
     from runtime.scoring import local
 
-    with Progress(job.rows()) as told:
-        _, threads = local.threads_for(len(job.plan.chains), local.usable_cores())
-        if threads > 1:
-            predictor = load_model(path, threads, wish).predictor
-        local.run(job, predictor, told.add)
-    return job.finish(predictor)
+    _, threads = local.threads_for(len(job.plan.chains), local.usable_cores())
+    if threads > 1:
+        predictor = load_model(path, threads, wish).predictor
+    local.run(job, predictor, told.advance)
+
+
+def _on_ray(
+    options: argparse.Namespace, job: "Job", path: Path, wish: str, predictor: "Predictor", told: Progress
+) -> None:
+    from runtime.scoring import ray_engine
+
+    ray_engine.run(job, path.resolve(), wish, options.ray_address, options.workers, told.advance)
 
 
 def _say(options: argparse.Namespace, manifest: "Manifest", seconds: float) -> None:
@@ -104,32 +144,3 @@ def _say(options: argparse.Namespace, manifest: "Manifest", seconds: float) -> N
     if manifest.kind != "bars":
         del lines[1]
     print("\n".join(lines))
-
-
-class Progress:
-    """A line on a terminal's standard error that says how far the job is; nothing where it is no terminal."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._rows = 0
-        self._begun = self._told = time.monotonic()
-        self._shown = sys.stderr.isatty()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def add(self, rows: int) -> None:
-        """Tell that so many more rows have been read."""
-        self._rows += rows
-        now = time.monotonic()
-        if self._shown and now - self._told >= _TELL_SECONDS:
-            self._told = now
-            rate = self._rows / (now - self._begun)
-            left = max(0, self._total - self._rows) / rate if rate else 0
-            share = min(1.0, self._rows / max(1, self._total))
-            text = f"{share:4.0%}  {self._rows:,} rows  {rate:,.0f} rows/s  {left:.0f} s left"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -337,8 +337,19 @@ def test_too_small_parts_are_bad_usage(rows: str, capsys: pytest.CaptureFixture[
     assert "expected a number of rows, 1000 or more" in capsys.readouterr().err
 
 
-def test_without_pyarrow_it_says_what_to_install() -> None:
-    code = "import sys, tickline; sys.modules['pyarrow'] = None; sys.exit(tickline.main(['score', 'in', 'out']))"
+@pytest.mark.parametrize(("missing", "engine"), [("pyarrow", "local"), ("ray", "ray")])
+def test_it_says_what_to_install(missing: str, engine: str) -> None:
+    arguments = ["score", "in", "out", "--engine", engine]
+    code = f"import sys, tickline; sys.modules[{missing!r}] = None; sys.exit(tickline.main({arguments}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr == "tickline: pyarrow is not installed: pip install 'tickline[score]'\n"
+    extra = {"pyarrow": "score"}.get(missing, missing)
+    assert ended.stderr == f"tickline: {missing} is not installed: pip install 'tickline[{extra}]'\n"
+
+
+@pytest.mark.parametrize("option", ["--workers 2", "--ray-address auto", "--engine ray --workers 0"])
+def test_options_of_ray_are_for_ray(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tickline.main(command("in", "out", *option.split()))
+    assert ended.value.code == 2
+    assert "expected" in capsys.readouterr().err
