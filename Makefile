@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-smoke soak lock
+.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-peers bench-smoke soak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ bench: .venv/kernels ## run all benchmarks, and compare the parts of the server 
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
 	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check
 
+bench-peers: .venv/kernels ## measure twelve other servers beside ours (wrk, nginx, two cores; 4 GB; about 12 minutes)
+	$(BIN)/python -m bench.peer_benchmark; status=$$?; $(BIN)/tickline bench report && exit $$status
+
 # The machine may be another one than the baseline's, under the same name and with other caches: only a large loss counts.
 bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that nothing has become slower
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.02 --benchmark-min-rounds=2 --benchmark-warmup=off
@@ -70,6 +73,7 @@ bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that not
 soak: .venv/kernels ## load a server for ten minutes with reloads, bad input and killed workers, and check every reply
 	env -u OPENBLAS_CORETYPE $(BIN)/python -m bench.soak
 
+# Peers that hold back what the server needs get the libraries alone that run a model in the same versions.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --quiet
 
@@ -77,8 +81,11 @@ lock: .venv/installed ## compile the lock files anew
 	$(LOCK) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(LOCK) pyproject.toml --constraint requirements/dev.txt --output-file requirements/serve.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
-	for peer in fastapi flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
+	for peer in fastapi fastapi-sklearn flask granian; do $(LOCK) requirements/peer-$$peer.in --constraint requirements/dev.txt \
 		--output-file requirements/peer-$$peer.txt || exit; done
+	models=$$(mktemp) && trap "rm $$models" EXIT && sed -nE 's/^((joblib|numpy|onnxruntime|scikit-learn)==[^\]*).*/\1/p' \
+		requirements/dev.txt >$$models && for peer in bentoml kserve litserve mlflow mlserver ray robyn; do $(LOCK) \
+		requirements/peer-$$peer.in --constraint $$models --output-file requirements/peer-$$peer.txt || exit; done
 	$(LOCK) requirements/peer-forests.in --output-file requirements/peer-forests.txt
 	$(LOCK) pyproject.toml --extra kubeflow --extra mlflow --group build --constraint requirements/dev.txt \
 		--output-file requirements/train.txt

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import numpy as np
+
+from bench.dialects import Probabilities
 from bench.servers import MeasureError, Request, Server
 
 TOLERANCE = 1e-5
@@ -25,6 +28,12 @@ def check(ours: Server, peer: Server, requests: list[Request]) -> None:
                 f"{peer.contender.name} answers {request.path} otherwise than {ours.contender.name}:\n"
                 f"{peer_status} {peer_body[:400]!r}\n{ours_status} {ours_body[:400]!r}"
             )
+
+
+def check_probabilities(ours: Probabilities, peer: Probabilities, name: str) -> None:
+    """Compare what two servers answered to the same rows, float64 (n, classes); raises MeasureError."""
+    if ours.shape != peer.shape or not np.allclose(ours, peer, rtol=0.0, atol=TOLERANCE):
+        raise MeasureError(f"{name} answers otherwise than expected:\n{peer[:4]}, expected {ours[:4]}")
 
 
 def same(ours: dict[str, Any], peer: dict[str, Any]) -> bool:

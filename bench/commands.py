@@ -149,9 +149,14 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         "  tickline bench run                   print the ratios\n"
         "  tickline bench run --save FILE       make a baseline for this machine\n"
         "  tickline bench check --short         compare in less than a minute\n"
+        "  tickline bench report                write the pages and pictures of bench/results\n"
         "  tickline bench check --slow 'predictor, logistic, compiled=1.2'   see the gate catch a slowdown"
     )
-    parser.add_argument("action", choices=("run", "check"), help="print the ratios, or compare them with a baseline")
+    parser.add_argument(
+        "action",
+        choices=("run", "check", "report"),
+        help="print the ratios, compare them with a baseline, or write the documents of bench/results",
+    )
     parser.add_argument("--short", action="store_true", help="fewer processes and rounds, and no batches")
     parser.add_argument("--processes", type=_count, metavar="N", help="that measure, one after the other (7; short: 4)")
     parser.add_argument("--rounds", type=_count, metavar="N", help="in each process (6; short: 4)")
@@ -174,6 +179,8 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.action == "report":
+        return _report()
     from bench import gate, machine
     from bench.suites import GATED, SMOKE
 
@@ -217,6 +224,14 @@ def _bench(options: argparse.Namespace) -> int:
         found = f"{len(regressed)} regressed: {'; '.join(regressed)}" if regressed else "nothing regressed"
         print(f"\n{found}, beyond {tolerance:.0%} of {options.baseline}{where}")
     return 1 if regressed else 0
+
+
+def _report() -> int:
+    from bench.report import write
+
+    changed = write()
+    print("\n".join(map(str, changed)) or "nothing has changed")
+    return 0
 
 
 def _slow(text: str) -> tuple[str, float]:

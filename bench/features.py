@@ -17,13 +17,11 @@ import pandas as pd
 
 from bench.feature_peers import Bars, pandas_columns, talib_columns
 from bench.machine import processor
+from bench.other_work import QUIET, OtherWork, wait_for_quiet
 from features_fast import FEATURE_NAMES, Stream, backend, compute, compute_last, compute_panel
 
 _CACHE = 1 << 25
 """Bytes beyond which rows that are made anew cost more than those that the caller keeps: their pages are new too."""
-
-QUIET = 0.05
-"""Share of the machine that other processes may use while a figure is measured; the measurement waits for it."""
 
 TABLE = Path(__file__).parent.parent / "docs" / "features-benchmark.md"
 
@@ -139,30 +137,6 @@ def all_work(tickers: int) -> Iterator[Work]:
     yield stream_work()
 
 
-def _processor_seconds() -> tuple[float, float, float]:
-    """Return the time, and the processor seconds that the whole machine and this process have used."""
-    with Path("/proc/stat").open() as lines:
-        user, nice, system, _, _, *interrupts_and_steal = (int(tick) for tick in lines.readline().split()[1:9])
-    ticks = user + nice + system + sum(interrupts_and_steal)
-    own = os.times()
-    return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), own.user + own.system
-
-
-def others(since: tuple[float, float, float]) -> float:
-    """Return the share of the machine that other processes used since an earlier `_processor_seconds`."""
-    passed, machine, own = (now - then for now, then in zip(_processor_seconds(), since, strict=True))
-    return max(0.0, (machine - own) / passed / (os.cpu_count() or 1))
-
-
-def wait_for_quiet(patience: int = 20) -> None:
-    """Wait for a second in which other processes hardly use the machine, some seconds at most."""
-    for _ in range(patience):
-        since = _processor_seconds()
-        time.sleep(1.0)
-        if others(since) <= QUIET:
-            return
-
-
 def timed(work: Callable[[], object], calls: int) -> float:
     """Return the seconds of one call."""
     start = time.perf_counter()
@@ -216,11 +190,11 @@ def row(work: Work) -> str:
     """Measure one piece of work and return its line of the table."""
     wait_for_quiet()
     cores = sorted(os.sched_getaffinity(0))
-    since = _processor_seconds()
+    others = OtherWork()
     os.sched_setaffinity(0, cores[-work.cores :])
     ours, theirs = paired(work)
     os.sched_setaffinity(0, cores)
-    busy = others(since)
+    busy = others.share()
     ratio = statistics.median(theirs) / statistics.median(ours)
     low, high = np.percentile(np.array(theirs) / np.array(ours), [25, 75])
     asked = f"{work.reach:g}x | {work.beyond:g}x" if work.reach > 1 else "- | -"

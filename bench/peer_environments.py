@@ -14,9 +14,13 @@ FOLDER = ROOT / ".venv-peers"
 _INSTALL_SECONDS = 600.0
 
 
+OURS = "serve"
+"""What stands for a peer's name where our own serving environment is meant."""
+
+
 def lock_file(peer: str) -> Path:
-    """Return the lock file of a peer."""
-    return ROOT / "requirements" / f"peer-{peer}.txt"
+    """Return the lock file of a peer, or of ours."""
+    return ROOT / "requirements" / (f"{OURS}.txt" if peer == OURS else f"peer-{peer}.txt")
 
 
 def environment(peer: str) -> Path:
@@ -46,6 +50,22 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
     if done.returncode:
         raise MeasureError(f"{' '.join(command[:3])} failed:\n{done.stderr[-2000:]}")
+
+
+def installed_mebibytes(peer: str) -> float:
+    """Return what an environment takes on disk, without the interpreter and without what it writes later; ours with us.
+
+    Raises
+    ------
+    MeasureError
+        Where it cannot be made.
+    """
+    environment(peer)
+    folders = list((FOLDER / peer).glob("lib/python*/site-packages"))
+    if peer == OURS:
+        folders += [ROOT / "features_fast", ROOT / "runtime"]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files if "__pycache__" not in file.parts) / 2**20
 
 
 def versions(peer: str, packages: tuple[str, ...]) -> dict[str, str]:

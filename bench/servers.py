@@ -80,7 +80,7 @@ class Contender:
 
 
 class Server:
-    """A server that runs in a session of its own, so that all its processes are known.
+    """A server that runs in a session of its own, so that all its processes are known, whatever sessions they make.
 
     Attributes
     ----------
@@ -112,8 +112,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return the processor time, user's and system's, of all its processes until now."""
-        known = map(processes.parse, processes.states())
-        return sum(ticks for _, _, session, ticks in known if session == self.process.pid) / processes.TICKS
+        return processes.tree_cpu_seconds(self.process.pid)
 
     def resident_mebibytes(self) -> float:
         """Return the resident memory of the process that was started."""
@@ -126,6 +125,10 @@ class Server:
     def _mebibytes(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 1024
+
+    def all_mebibytes(self) -> float:
+        """Return the resident memory of all its processes; what some share counts once."""
+        return processes.tree_mebibytes(self.process.pid)
 
     def settle(self) -> None:
         """Return when it has done what earlier load left behind; raises MeasureError where that does not end."""
@@ -200,12 +203,16 @@ def _answers(server: Server) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process, and the others of its group that it leaves."""
+    """End a process, and the others of its family that it leaves."""
+    family = processes.family(process.pid)
     process.terminate()
     try:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        born = {one.pid: one.born for one in [*family, *processes.family(process.pid)]}
+        for one in map(processes.parse, processes.states()):
+            if born.get(one.pid) == one.born:
+                with suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGKILL)
         process.wait()

@@ -184,14 +184,14 @@ class Faults:
 def workers(server: Server) -> list[int]:
     """Return the worker processes of a supervisor."""
     found = []
-    for process, parent, _, _ in map(processes.parse, processes.states()):
-        if parent == server.process.pid:
+    for process in map(processes.parse, processes.states()):
+        if process.parent == server.process.pid:
             try:
-                command = Path(f"/proc/{process}/cmdline").read_bytes()
+                command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
             except OSError:
                 continue
             if b"spawn_main" in command:
-                found.append(process)
+                found.append(process.pid)
     return sorted(found)
 
 

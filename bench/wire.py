@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.contenders import FASTAPI, FLASK, GRANIAN
 from bench.machine import processor
 from bench.peer_environments import environment, versions
 from bench.servers import CLIENT_CORE, SERVER_CORE, MeasureError, find_program
@@ -26,11 +27,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "wire.json"
 TABLE = ROOT / "docs" / "serving-benchmark.md"
 
-_PACKAGES = {
-    "fastapi": ("fastapi", "uvicorn"),
-    "granian": ("granian",),
-    "flask": ("flask", "gunicorn", "scikit-learn"),
-}
+_PEERS = (FASTAPI, GRANIAN, FLASK)
 
 
 def measure(seconds: int, rounds: int) -> dict[str, Any]:
@@ -51,9 +48,9 @@ def measure(seconds: int, rounds: int) -> dict[str, Any]:
         raise MeasureError(f"expected cores {SERVER_CORE} and {CLIENT_CORE}, got {sorted(cores)}")
     for program, package in (("wrk", "wrk"), ("nginx", "nginx"), ("taskset", "util-linux")):
         find_program(program, package)
-    for peer in _PACKAGES:
-        progress(f"environment of {peer}")
-        environment(peer)
+    for peer in _PEERS:
+        progress(f"environment of {peer.name}")
+        environment(peer.key)
     made = _description(seconds, rounds)
     with tempfile.TemporaryDirectory() as folder:
         inputs = {}
@@ -84,7 +81,7 @@ def measure(seconds: int, rounds: int) -> dict[str, Any]:
 def _description(seconds: int, rounds: int) -> dict[str, Any]:
     """Return what a reader needs to judge the figures, or to measure them again."""
     own = {name: version(name) for name in ("onnxruntime", "numpy", "uvicorn", "uvloop", "httptools")}
-    peers = {name: pin for peer, packages in _PACKAGES.items() for name, pin in versions(peer, packages).items()}
+    peers = {name: pin for peer in _PEERS for name, pin in versions(peer.key, peer.packages).items()}
     return {
         "command": f"python -m bench.wire --seconds {seconds} --rounds {rounds}",
         "date": datetime.now(UTC).date().isoformat(),

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from bench import contenders
+from bench.contenders import NGINX
 from bench.wire_inputs import FOREST, LOGISTIC
 
 SHORT = {LOGISTIC: "logistic", FOREST: "forest"}
-FASTAPI = "FastAPI + onnxruntime"
-GRANIAN = "Granian RSGI + onnxruntime"
-FLASK = "Flask + gunicorn + joblib"
-NGINX = "nginx, static 11 bytes"
+FASTAPI, GRANIAN, FLASK = contenders.FASTAPI.name, contenders.GRANIAN.name, contenders.FLASK.name
 ENGINE = "onnxruntime alone"
 
 

@@ -1,6 +1,5 @@
 """What the servers are measured on: models made by the project's own commands, and real rows of the S&P 500."""
 
-import io
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.dialects import npy_batch, raw_batch
 from bench.servers import MeasureError, Request, clean_environ
 
 BODIES = 500
@@ -21,8 +21,6 @@ _PARAMETERS = {LOGISTIC: (), FOREST: ("--set", "n_estimators=100", "--set", "max
 
 _BATCH = "/predict/batch"
 _JSON = {"Content-Type": "application/json"}
-_NPY = "application/x-npy"
-_RAW = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,17 @@ def make_inputs(kind: str, folder: Path, *options: str) -> Inputs:
     chosen = (*_PARAMETERS[kind], *options)
     _tickline("train", "--source", "sp500", "--model", kind, *chosen, "--model-path", str(model))
     _tickline("export", "--model-path", str(model))
+    return read_inputs(model)
+
+
+def kept_inputs(kind: str, folder: Path) -> Inputs:
+    """Return what is sent to the model that a folder has from before; it is made where it is not there."""
+    model = folder / kind
+    return read_inputs(model) if (model / "model.onnx").exists() else make_inputs(kind, folder)
+
+
+def read_inputs(model: Path) -> Inputs:
+    """Return what is sent to the model in a folder."""
     with np.load(model / "datasets.npz") as datasets:
         test = datasets["X_test"]
     random = np.random.default_rng(0)
@@ -70,7 +79,7 @@ def make_inputs(kind: str, folder: Path, *options: str) -> Inputs:
     # The test set is shorter than a batch: its rows come again, each value nudged by about 1 %.
     nudge = 1.0 + 0.01 * random.standard_normal((BATCH_ROWS, test.shape[1]))
     batch_rows = np.ascontiguousarray(test[np.arange(BATCH_ROWS) % len(test)] * nudge, np.float32)
-    large = _npy(np.tile(batch_rows, (10, 1)))
+    large = npy_batch(np.tile(batch_rows, (10, 1)))
     return Inputs(model, rows, [_document(row) for row in rows], batch_rows, _batches(batch_rows), large)
 
 
@@ -79,17 +88,7 @@ def _document(rows: NDArray[np.float32]) -> bytes:
 
 
 def _batches(rows: NDArray[np.float32]) -> dict[str, Request]:
-    return {
-        "json": Request(_BATCH, _document(rows), _JSON),
-        "npy": _npy(rows),
-        "raw": Request(_BATCH, rows.tobytes(), {"Content-Type": _RAW, "Accept": _NPY}),
-    }
-
-
-def _npy(rows: NDArray[np.float32]) -> Request:
-    stream = io.BytesIO()
-    np.save(stream, rows)
-    return Request(_BATCH, stream.getvalue(), {"Content-Type": _NPY, "Accept": _NPY})
+    return {"json": Request(_BATCH, _document(rows), _JSON), "npy": npy_batch(rows), "raw": raw_batch(rows)}
 
 
 def _tickline(*arguments: str) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from bench import agreement, batch_isolation, contenders, open_loop
+from bench.contenders import NGINX
 from bench.engine_time import Engine
 from bench.servers import Contender, MeasureError, Request, Server, started
-from bench.wire_figures import NGINX
 from bench.wire_inputs import FOREST, Inputs
-from bench.wrk import Load, Wrk
+from bench.wrk import Load, Wrk, median_load
 
 Samples = dict[str, tuple[list[float], list[float]]]
 """What each round found for a figure, by its key: ours, and the peer's."""
@@ -71,9 +71,8 @@ class Rounds:
         """Measure single predictions and batches of one model."""
         ready = inputs.single(0)
         model = inputs.model
-        peers = [contenders.ours(model, "asgi"), contenders.fastapi(model, ready), contenders.granian(model, ready)]
-        if kind == FOREST:
-            peers.append(contenders.flask(model, ready))
+        peers = [contenders.FASTAPI, contenders.GRANIAN, *([contenders.FLASK] if kind == FOREST else [])]
+        others = [peer.contender(model, self._folder, ready) for peer in peers]
         engine = Engine(model)
         with ExitStack() as stack:
 
@@ -82,7 +81,7 @@ class Rounds:
                 return stack.enter_context(started(contender))
 
             ours = start(contenders.ours(model))
-            servers = [ours, *map(start, peers)]
+            servers = [ours, *map(start, [contenders.ours(model, "asgi"), *others])]
             checked = [inputs.single(place) for place in range(_CHECKED_ROWS)]
             for server in servers[1:]:
                 agreement.check(ours, server, checked)
@@ -112,10 +111,7 @@ class Rounds:
         self.samples[f"rate/{kind}"] = [load.rate for load in ours], [load.rate for load in nginx]
         beyond = [own - engine for own, engine in zip(cpu, engine_seconds, strict=True)]
         self.samples[f"beyond/{kind}"] = beyond, [load.cpu for load in nginx]
-        self.servers[kind] = {
-            name: Load(statistics.median(one.rate for one in found), statistics.median(one.cpu for one in found))
-            for name, found in loads.items()
-        }
+        self.servers[kind] = {name: median_load(found) for name, found in loads.items()}
         self.engine[kind] = {"row": statistics.median(engine_seconds)}
 
     def _open_loop(self, kind: str, inputs: Inputs, ours: Server, nginx: Server) -> None:

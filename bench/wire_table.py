@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bench.wire_figures import ENGINE, FIGURES, NGINX, SHORT, Comparison, Figure, Sense, Unit
+from bench.contenders import NGINX
+from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense, Unit
 
 _STALLS = (
     "the machine stops either core for a millisecond now and then, which at this rate tens of requests see; the next "

@@ -1,18 +1,14 @@
-"""FastAPI and onnxruntime: validated models in and out, an asynchronous handler, one thread."""
+"""FastAPI and onnxruntime or scikit-learn: validated models in and out, asynchronous handlers, one thread."""
 
-import os
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
 
-import numpy as np
-import onnxruntime
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-_LABELS = ("DOWN", "UP")
+from bench.peers.plain_predictor import answer, load
 
-_options = onnxruntime.SessionOptions()
-_options.intra_op_num_threads = 1
-_session = onnxruntime.InferenceSession(os.environ["MODEL_FILE"], _options, providers=["CPUExecutionProvider"])
+_probabilities = load()
 
 app = FastAPI()
 
@@ -54,41 +50,13 @@ class Predictions(BaseModel):
     timestamp: datetime
 
 
-def _probabilities(rows: list[list[float]]) -> list[list[float]]:
-    features = np.array(rows, dtype=np.float32)
-    answer: list[list[float]] = _session.run(["probabilities"], {"features": features})[0].tolist()
-    return answer
-
-
-@app.post("/predict")
-async def predict(row: Row) -> Prediction:
+@app.post("/predict", response_model=Prediction)
+async def predict(row: Row) -> dict[str, Any]:
     """Predict one row."""
-    (probabilities,) = _probabilities([row.features])
-    index = probabilities.index(max(probabilities))
-    return Prediction(
-        prediction=index,
-        prediction_label=_LABELS[index],
-        probability=probabilities[index],
-        probabilities=dict(zip(_LABELS, probabilities, strict=True)),
-        model_version="1.0.0",
-        timestamp=datetime.now(UTC),
-    )
+    return answer(_probabilities, row.features)
 
 
-@app.post("/predict/batch")
-async def predict_batch(rows: Rows) -> Predictions:
+@app.post("/predict/batch", response_model=Predictions)
+async def predict_batch(rows: Rows) -> dict[str, Any]:
     """Predict many rows."""
-    predictions = []
-    for probabilities in _probabilities(rows.features):
-        index = probabilities.index(max(probabilities))
-        predictions.append(
-            RowPrediction(
-                prediction=index,
-                prediction_label=_LABELS[index],
-                probability=probabilities[index],
-                probabilities=dict(zip(_LABELS, probabilities, strict=True)),
-            )
-        )
-    return Predictions(
-        predictions=predictions, count=len(predictions), model_version="1.0.0", timestamp=datetime.now(UTC)
-    )
+    return answer(_probabilities, rows.features)
