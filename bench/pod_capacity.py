@@ -1,4 +1,4 @@
-"""What one pod can do at its limits: ``python -m bench.pod_capacity [--cpus C] [--memory M] [--seconds S]``.
+"""What one pod can do at its limits: ``python -m bench.pod_capacity [--cpus C] [--memory M] [--results FILE]``.
 
 A real server with one worker runs in a control group with the limits of the Deployment. First wrk finds in a closed
 loop how many requests a second it answers at most. Then an open loop asks for shares of that, until 99 % of the
@@ -7,16 +7,19 @@ of it or less, because load arrives unevenly, and because a new pod takes some s
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bench import open_loop
+from bench import machine, open_loop
 from bench.contenders import ours
 from bench.control_group import ControlGroup, bounded
+from bench.other_work import OtherWork
 from bench.servers import CLIENT_CORE, MeasureError, Server, started
 from bench.wire_inputs import FOREST, LOGISTIC, Inputs, make_inputs
 from bench.wrk import Wrk
@@ -66,8 +69,15 @@ def target(rate: float) -> int:
     return aimed // unit * unit
 
 
-def measure(kind: str, cpus: float, mebibytes: int, seconds: int, objective: float) -> Iterator[str]:
-    """Yield what is found for a model, a line each.
+def measure(
+    kind: str, cpus: float, mebibytes: int, seconds: int, objective: float, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure a model; `tell` gets a line of each finding at once.
+
+    Returns
+    -------
+    dict
+        Seconds until ready, the closed loop's rate and processor time, all trials, mebibytes, and the target.
 
     Raises
     ------
@@ -84,18 +94,32 @@ def measure(kind: str, cpus: float, mebibytes: int, seconds: int, objective: flo
             with started(contender) as server:
                 wrk = Wrk(Path(folder), inputs.bodies)
                 load = wrk.run(server, seconds)
-                yield f"ready after {server.ready_seconds:.1f} s"
-                yield f"closed loop: {load.rate:,.0f} requests/s, CPU a request {load.cpu * 1e6:.1f} us"
+                tell(f"ready after {server.ready_seconds:.1f} s")
+                tell(f"closed loop: {load.rate:,.0f} requests/s, CPU a request {load.cpu * 1e6:.1f} us")
+                trials = []
                 for share in SHARES:
-                    trial = _try(server, group, inputs, share * load.rate, seconds)
-                    yield str(trial)
-                    if trial.p99 <= objective:
+                    trials.append(_try(server, group, inputs, share * load.rate, seconds))
+                    tell(str(trials[-1]))
+                    if trials[-1].p99 <= objective:
                         break
                 else:
                     raise MeasureError(f"99 % were not answered within {objective * 1e3:g} ms at any rate")
-                yield f"resident memory: {server.resident_mebibytes():.0f} MiB"
-                yield f"within {objective * 1e3:g} ms: {trial.rate:,.0f} requests/s"
-                yield f"target of the autoscaler: {target(trial.rate)} requests/s"
+                rate, memory = trials[-1].rate, server.resident_mebibytes()
+                tell(f"resident memory: {memory:.0f} MiB")
+                tell(f"within {objective * 1e3:g} ms: {rate:,.0f} requests/s")
+                tell(f"target of the autoscaler: {target(rate)} requests/s")
+                return {
+                    "model": kind,
+                    "cpus": cpus,
+                    "memory_limit": mebibytes,
+                    "objective": objective,
+                    "ready": server.ready_seconds,
+                    "closed_loop": asdict(load),
+                    "trials": [asdict(trial) for trial in trials],
+                    "rate": rate,
+                    "memory": memory,
+                    "target": target(rate),
+                }
         finally:
             os.sched_setaffinity(0, cores)
 
@@ -115,16 +139,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cpus", type=float, default=0.5, help="processors' worth of time (default: 0.5)")
     parser.add_argument("--memory", type=int, default=512, help="mebibytes (default: 512)")
     parser.add_argument("--seconds", type=int, default=5, help="length of one load (default: 5)")
+    parser.add_argument("--results", type=Path, help="write the figures there as JSON (bench/results/pod.json)")
     parser.add_argument("--objective", type=float, default=10.0, help="milliseconds for 99 %% (default: 10)")
     options = parser.parse_args(arguments)
-    sys.stdout.write(f"{options.cpus:g} CPUs, {options.memory} MiB, {options.model}, load {os.getloadavg()[0]:.1f}\n")
+
+    def tell(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    tell(f"{options.cpus:g} CPUs, {options.memory} MiB, {options.model}, load {os.getloadavg()[0]:.1f}")
+    made = machine.describe(" ".join(["python -m bench.pod_capacity", *arguments]))
+    others = OtherWork()
     try:
-        for line in measure(options.model, options.cpus, options.memory, options.seconds, options.objective / 1e3):
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+        found = measure(options.model, options.cpus, options.memory, options.seconds, options.objective / 1e3, tell)
     except MeasureError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if options.results:
+        document = {"made": made, "other_work": round(others.share(), 3), **found}
+        options.results.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
 
