@@ -8,7 +8,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +95,17 @@ class Board:
 
     def refuse(self, slot: memoryview, number: int, why: str) -> None:
         """Let the worker of a slot refuse a model, and say why."""
-        self._refusal_path(slot).write_text(why)
+        with suppress(OSError):  # what keeps the worker from loading a model may keep it from writing too
+            self._refusal_path(slot).write_text(why)
         slot[REFUSED] = number
 
     def take_refusal(self, slot: memoryview) -> str:
         """Return why the worker of a slot has refused a model, once."""
         path = self._refusal_path(slot)
-        why = path.read_text()
+        try:
+            why = path.read_text()
+        except FileNotFoundError:
+            return "it refuses the model, and its log says why"
         path.unlink()
         return why
 

@@ -21,6 +21,7 @@ from runtime.board import (
 from runtime.comparison import CHANGE_WORDS, compare_models
 from runtime.drift import Drift
 from runtime.engines import UNWANTED
+from runtime.memory import collect_cycles
 from runtime.metrics import drift_words
 from runtime.model import Model
 from runtime.offer import offer_bars
@@ -59,7 +60,7 @@ class ModelHolder:
         number, self.model = self._load_committed()
         self._handled = number
         self._recent = RecentRows(len(self.model.card.feature_names), settings.recent_rows)
-        self.serve(number, self.model)
+        self._install(number, self.model)
 
     def make(self, content: bytes) -> Model:
         """Verify and warm a model, and the kernels where it takes bars; raises ArtifactError."""
@@ -110,8 +111,7 @@ class ModelHolder:
         try:
             self._standby = number, await asyncio.to_thread(self.load, number)
         except Exception as error:
-            if not isinstance(error, TicklineError):
-                logger.exception("model %d cannot be loaded", number)
+            logger.error("model %d is refused: %s", number, error, exc_info=not isinstance(error, TicklineError))
             self._board.refuse(self._slot, number, str(error) or type(error).__name__)
         else:
             self._slot[PREPARED] = number
@@ -131,6 +131,10 @@ class ModelHolder:
     def serve(self, number: int, model: Model) -> None:
         """Swap: one assignment, so that a reply is made by the old model or by the new one."""
         self._recent.disarm()
+        self._install(number, model)
+        collect_cycles()
+
+    def _install(self, number: int, model: Model) -> None:
         self.model = model
         self._standby = None
         self._handled = number

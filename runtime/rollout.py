@@ -41,6 +41,7 @@ from runtime.versions import KeptVersion, Versions
 logger = logging.getLogger("tickline")
 
 _POLL_SECONDS = 0.02
+_RETRY_SECONDS = 1.0
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -118,9 +119,13 @@ class Rollouts:
         """Do what the board asks for, of any worker or of one of them, until cancelled."""
         header = self._board.header
         while True:
-            await self._holder.step()
-            if header[ASKED] > header[ANSWERED]:
-                await self._answer_signal()
+            try:
+                await self._holder.step()
+                if header[ASKED] > header[ANSWERED]:
+                    await self._answer_signal()
+            except Exception:
+                logger.exception("this worker could not follow the others; it tries again")
+                await asyncio.sleep(_RETRY_SECONDS)
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _answer_signal(self) -> None:
@@ -136,8 +141,6 @@ class Rollouts:
             pass  # it is answered by who holds the lock, or after that
         except TicklineError:
             pass  # the log has it
-        except Exception:
-            logger.exception("a reload failed")
 
     async def reload(self, request: ReloadRequest) -> Rollout:
         """Serve the model file as it is now, or a kept one, in all workers or in none.

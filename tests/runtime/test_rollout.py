@@ -438,6 +438,25 @@ def test_a_file_that_is_written_while_it_is_read_is_served_whole_or_not_at_all(
     assert 409 in statuses
 
 
+def test_a_worker_that_cannot_load_the_model_keeps_all_on_the_old_one(
+    two_workers: RunningServer, model_path: Path, second_path: Path, board: Board
+) -> None:
+    shutil.copy(second_path, model_path)
+    unlucky = processes(board)[0]
+    before = resource.prlimit(unlucky, resource.RLIMIT_NOFILE)
+    resource.prlimit(unlucky, resource.RLIMIT_NOFILE, (3, before[1]))  # it can open no file, and take no connection
+    try:
+        reply = two_workers.request("POST", "/reload", b"")
+    finally:
+        resource.prlimit(unlucky, resource.RLIMIT_NOFILE, before)
+    assert reply.status == 409
+    assert f"worker process {unlucky}: " in reply.json()["detail"]
+    two_workers.wait_for_line("model 2 is refused: .*Too many open files")
+    assert versions(two_workers) == {"1.0.0"}
+    assert two_workers.request("POST", "/reload", b"").json()["workers"] == 2
+    assert versions(two_workers) == {"2.0.0"}
+
+
 def test_a_model_file_for_which_there_is_no_room_is_refused(
     two_workers: RunningServer, model_path: Path, board: Board
 ) -> None:

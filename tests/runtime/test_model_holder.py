@@ -1,0 +1,139 @@
+"""What a worker does with proposals, step by step, in one process; `test_rollout.py` has it on the wire."""
+
+import argparse
+import asyncio
+import logging
+import os
+import weakref
+from pathlib import Path
+
+import pytest
+
+from runtime.artifact import ArtifactError
+from runtime.board import COMMITTED, LEADER, PREPARED, PROPOSED, REFUSED, SERVING, WITHDRAWN, Board
+from runtime.metrics import WORDS
+from runtime.model_holder import ModelHolder
+from runtime.settings import read_settings
+from tests.runtime.conftest import export_forest
+from tests.runtime.test_metrics import dead_pid
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("second") / "model.onnx"
+    export_forest(path, "2.0.0", seed=9)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def board(tmp_path: Path, forest_path: Path) -> Board:
+    board = Board(tmp_path, WORDS)
+    board.header[PROPOSED] = board.header[COMMITTED] = board.store_model(forest_path.read_bytes())
+    board.header[LEADER] = os.getpid()
+    return board
+
+
+class Follower:
+    """A worker that follows."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.slot = board.claim()
+        self.holder = ModelHolder(board, self.slot, read_settings(argparse.Namespace(), {}))
+
+    def step(self) -> str:
+        """Take a step and return the version that is served."""
+        asyncio.run(self.holder.step())
+        return self.holder.model.card.version
+
+    def propose(self, content: bytes) -> int:
+        number = self.board.store_model(content)
+        self.board.header[PROPOSED] = number
+        return number
+
+
+def prepared(follower: Follower) -> bool:
+    return follower.holder._standby is not None
+
+
+def test_what_is_proposed_is_prepared_and_what_is_committed_is_served(board: Board, second: bytes) -> None:
+    follower = Follower(board)
+    assert (follower.step(), follower.slot[SERVING]) == ("1.0.0", 1)
+    number = follower.propose(second)
+    assert (follower.step(), follower.slot[PREPARED]) == ("1.0.0", number)
+    board.header[COMMITTED] = number
+    assert (follower.step(), follower.slot[SERVING]) == ("2.0.0", number)
+
+
+def test_nothing_stays_of_a_model_that_is_served_no_more(board: Board, second: bytes) -> None:
+    follower = Follower(board)
+    first = follower.holder.model
+    left = [weakref.ref(thing) for thing in (first, first.predictor, first.predictor.engine, first.decoder.body_type)]
+    del first
+    board.header[COMMITTED] = follower.propose(second)
+    assert follower.step() == "2.0.0"
+    assert [reference() for reference in left] == [None] * 4
+
+
+def test_what_is_withdrawn_is_let_go(board: Board, second: bytes) -> None:
+    follower = Follower(board)
+    number = follower.propose(second)
+    follower.step()
+    assert prepared(follower)
+    board.header[WITHDRAWN] = number
+    board.model_path(number).unlink()
+    assert (follower.step(), prepared(follower)) == ("1.0.0", False)
+    follower.propose(second)
+    follower.step()
+    assert follower.slot[PREPARED] == number + 1
+
+
+def test_what_a_leader_that_has_ended_proposed_is_withdrawn(
+    board: Board, second: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = Follower(board)
+    number = follower.propose(second)
+    board.header[LEADER] = dead_pid()
+    with caplog.at_level(logging.ERROR, "tickline"):
+        assert (follower.step(), board.header[WITHDRAWN]) == ("1.0.0", number)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the worker that led a reload has ended; model {number} is withdrawn"
+    ]
+    assert (follower.step(), follower.slot[PREPARED]) == ("1.0.0", 0)
+
+
+def test_a_refusal_says_why(board: Board, second: bytes) -> None:
+    follower = Follower(board)
+    number = follower.propose(second[:-100])
+    assert (follower.step(), follower.slot[REFUSED], follower.slot[PREPARED]) == ("1.0.0", number, 0)
+    assert board.take_refusal(follower.slot).startswith("no seal at the end of the file")
+    assert board.take_refusal(follower.slot) == "it refuses the model, and its log says why"
+
+
+def test_a_worker_that_came_up_while_a_model_was_committed_catches_up(board: Board, second: bytes) -> None:
+    follower = Follower(board)  # its model is that of a moment ago
+    number = follower.propose(second)
+    board.header[COMMITTED] = number
+    assert (follower.step(), follower.slot[SERVING]) == ("2.0.0", number)
+
+
+def test_a_worker_whose_model_is_gone_while_it_starts_takes_the_next_one(
+    board: Board, second: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = board.model_path(1)
+    number = board.store_model(second)
+    locate = board.model_path
+
+    def commit_meanwhile(asked: int) -> Path:
+        first.unlink(missing_ok=True)
+        board.header[PROPOSED] = board.header[COMMITTED] = number
+        return locate(asked)
+
+    monkeypatch.setattr(board, "model_path", commit_meanwhile)
+    assert Follower(board).holder.model.card.version == "2.0.0"
+
+
+def test_a_worker_without_a_model_does_not_start(board: Board) -> None:
+    board.model_path(1).unlink()
+    with pytest.raises(ArtifactError, match="no model file"):
+        Follower(board)
