@@ -141,9 +141,11 @@ class RunningServer:
         return self.process.wait(DEADLINE_SECONDS)
 
 
-def wait_until(condition: Any, what: str, process: subprocess.Popen[str] | None = None) -> None:
+def wait_until(
+    condition: Any, what: str, process: subprocess.Popen[str] | None = None, seconds: float = DEADLINE_SECONDS
+) -> None:
     """Return when a condition holds; fails after the deadline, or when the process that it needs has ended."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"

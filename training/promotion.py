@@ -132,7 +132,7 @@ def promote(
     if loss not in LOSSES:
         raise ModelError(f"metric: expected {', '.join(LOSSES)}, got {loss!r}")
     challenger = fetch(server, Reference(name, CHALLENGER, None))
-    champion = _champion(server, name)
+    champion = find_champion(server, name)
     if champion is not None and champion.number == challenger.number:
         raise RegistryError(f"models:/{name}/{champion.number} is challenger and champion at once: nothing to promote")
     source = f"models:/{name}/{challenger.number}, {HOLDOUT_FILE}"
@@ -185,12 +185,13 @@ def last_seen(card: ModelCard) -> np.datetime64:
         ) from None
 
 
-def _champion(server: Server, name: str) -> Version | None:
-    """Return the champion, verified, where there is one."""
+def find_champion(server: Server, name: str) -> Version | None:
+    """Return the champion, verified; None only where no version has its alias."""
     try:
-        return fetch(server, Reference(name, CHAMPION, None))
+        found = server.version(Reference(name, CHAMPION, None))
     except NotRegisteredError:
         return None
+    return fetch(server, Reference(name, None, str(found["version"])))
 
 
 def contests(

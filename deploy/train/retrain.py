@@ -1,7 +1,9 @@
 """Train, export and verify a model, then have a running server take it.
 
-``python retrain.py [--unless-served] [--reload URL] [arguments of tickline train]``. The model file replaces the one in
-MODEL_PATH when all else has succeeded, and in one step: a server that starts meanwhile reads either, whole.
+``python retrain.py [--unless-served] [--track [--accept-first]] [--reload URL] [arguments of tickline train]``. With
+--track the model goes through the MLflow registry: it has to become the champion there, and the champion is what is
+served. The model file replaces the one in MODEL_PATH when all else has succeeded, and in one step: a server that starts
+meanwhile reads either, whole.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import tickline
+from runtime.registry import CHAMPION, REGISTERED_MODEL
 
 FILE = Path(os.environ["MODEL_PATH"]) / "model.onnx"
 
@@ -22,6 +25,10 @@ def main() -> int:
     """Run the steps until one fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unless-served", action="store_true", help="do nothing where there is a verified model")
+    parser.add_argument("--track", action="store_true", help="register the model in MLflow, and serve the champion")
+    parser.add_argument(
+        "--accept-first", action="store_true", help="take a first champion that is no better than the baselines"
+    )
     parser.add_argument(
         "--reload", metavar="URL", help="server that is to take the new model; RELOAD_TOKEN is its token"
     )
@@ -30,12 +37,18 @@ def main() -> int:
         return tickline.main(["verify", str(FILE)])
     with tempfile.TemporaryDirectory() as folder:
         where = ["--model-path", str(Path(folder) / "model")]
-        for step in (["train", *training, *where], ["export", *where], ["verify", *where]):
+        steps = [["train", *training, *where], ["export", *where], ["verify", *where]]
+        if options.track:
+            steps[1].append("--track")
+            steps.append(["promote", "--accept-first"] if options.accept_first else ["promote"])
+            steps.append(["pull", f"models:/{REGISTERED_MODEL}@{CHAMPION}", "--model-path", str(FILE)])
+        for step in steps:
             if status := tickline.main(step):
                 return status
-        staged = FILE.with_suffix(".new")
-        shutil.copyfile(Path(folder) / "model" / FILE.name, staged)
-        staged.replace(FILE)
+        if not options.track:
+            staged = FILE.with_suffix(".new")
+            shutil.copyfile(Path(folder) / "model" / FILE.name, staged)
+            staged.replace(FILE)
     return reload(options.reload) if options.reload else 0
 
 

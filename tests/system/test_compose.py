@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Connection, wait_until
+from tests.serving import DEADLINE_SECONDS, Connection, wait_until
 from tests.system.containers import ROOT, docker, run
 
 pytestmark = pytest.mark.system
@@ -45,7 +45,8 @@ def stack(image: str) -> Iterator[None]:
         docker("build", "--network", "host", "--file", file, "--tag", *tags, str(ROOT))
     try:
         run(*PROJECT, "up", "--detach", "--no-build", "api", "mlflow", "prometheus")
-        wait_until(lambda: all(map(healthy, ("api", "mlflow", "prometheus"))), "the stack is healthy")
+        services = ("api", "mlflow", "prometheus")
+        wait_until(lambda: all(map(healthy, services)), "the stack is healthy", seconds=3 * DEADLINE_SECONDS)
         yield
     finally:
         run(*PROJECT, "--profile", "train", "down", "--volumes", "--timeout", "5")
@@ -68,6 +69,8 @@ def test_every_service_is_pinned_hardened_bounded_and_checked() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"mem_limit", "cpus", "pids_limit"} <= service.keys(), name
     assert services["train"]["profiles"] == ["train"]
+    locked = (ROOT / "requirements" / "mlflow.txt").read_text()
+    assert f"\nmlflow=={services['mlflow']['image'].rpartition(':')[2]} " in locked
 
 
 def test_the_api_serves_a_model_that_was_trained_here(stack: None) -> None:
@@ -98,9 +101,24 @@ def test_mlflow_answers_this_machine_and_its_neighbours(stack: None) -> None:
     assert run(*PROJECT, "exec", "-T", "api", "python", "-c", code) == "200"
 
 
-def test_the_train_profile_has_the_running_api_serve_another_model(stack: None) -> None:
-    report = run(*PROJECT, "run", "--rm", "-T", "train", "--source", "sp500", "--model", "logistic")
-    assert "served by http://127.0.0.1:5000" in report
+def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the train profile."""
+    command = [*PROJECT, "run", "--rm", "-T", "train", "--source", "sp500", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_the_train_profile_has_the_api_serve_the_champion_of_the_registry(stack: None) -> None:
+    first = train("--model", "logistic")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "version 1 of tickline is the champion now" in first.stdout
+    assert "served by http://127.0.0.1:5000" in first.stdout
+    # Far too few and too deep trees lose more than the champion: they are registered, and not served.
+    second = train("--set", "n_estimators=3", "--set", "max_depth=30")
+    assert second.returncode == 1, second.stdout + second.stderr
+    assert "version 2 of tickline stays the challenger" in second.stdout
+    found = ask(f"http://127.0.0.1:{PORTS['mlflow']}/api/2.0/mlflow/registered-models/get?name=tickline")
+    aliases = {entry["alias"]: entry["version"] for entry in found["registered_model"]["aliases"]}
+    assert aliases == {"champion": "1", "challenger": "2"}
     connection = Connection(PORTS["api"])
     assert connection.request("GET", "/model/info").json()["name"] == "logistic"
     assert b'model_reloads_total{result="success"} 1' in connection.request("GET", "/metrics").body

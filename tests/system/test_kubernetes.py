@@ -8,11 +8,14 @@ import shlex
 import signal
 import socket
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import tickline
+from runtime.registry import CHAMPION, REGISTERED_MODEL, Reference, parse_reference
 from runtime.settings import SETTINGS
 from tests.runtime.conftest import export_forest
 from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
@@ -137,6 +140,23 @@ def test_the_ingress_leads_to_routes_and_hides_what_is_not_for_callers(server: R
     volumes = only(objects, "Deployment")["spec"]["template"]["spec"]
     assert volumes["containers"][0]["volumeMounts"][0]["mountPath"] == settings()["MODEL_PATH"]
     assert len(only(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"]) == 4
+
+
+def test_the_init_container_pulls_where_the_server_looks(tmp_path: Path) -> None:
+    objects = kustomized_with(tmp_path, "components/model-registry")
+    spec = only(objects, "Deployment")["spec"]["template"]["spec"]
+    (pull,), (serve,) = spec["initContainers"], spec["containers"]
+    options = tickline.parse(pull["args"])
+    assert parse_reference(options.model) == Reference(REGISTERED_MODEL, CHAMPION, None)
+    assert options.model_path == settings()["MODEL_PATH"]
+    assert [mount["mountPath"] for mount in (*pull["volumeMounts"], *serve["volumeMounts"])] == [options.model_path] * 2
+    assert "readOnly" not in pull["volumeMounts"][0]
+    assert (pull["image"], pull["securityContext"]) == (serve["image"], serve["securityContext"])
+    address = urllib.parse.urlsplit(pull["env"][0]["value"])
+    server, names = only(objects, "NetworkPolicy")["spec"]["egress"]
+    assert server["ports"] == [{"port": address.port, "protocol": "TCP"}]
+    assert str(address.hostname).split(".")[1] in server["to"][0]["namespaceSelector"]["matchLabels"].values()
+    assert {port["port"] for port in names["ports"]} == {53}
 
 
 def kustomized_with(folder: Path, *components: str) -> list[Object]:

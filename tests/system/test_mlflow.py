@@ -12,7 +12,7 @@ import pytest
 import tickline
 from runtime.artifact import read_sealed
 from runtime.model import load_model
-from tests.serving import running_server, wait_until
+from tests.serving import DEADLINE_SECONDS, running_server, wait_until
 from tests.system.containers import HARDENED, ROOT, docker
 from training.holdout import from_datasets
 
@@ -40,7 +40,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             except OSError:
                 return False
 
-        wait_until(answers, "MLflow answers")
+        wait_until(answers, "MLflow answers", seconds=3 * DEADLINE_SECONDS)  # it imports for long
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLFLOW_TRACKING_URI", address)
             yield address

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.artifact import ModelCard
-from runtime.registry import Version
+from runtime.registry import NotRegisteredError, Reference, Server, Version
 from training.errors import ModelError
 from training.holdout import Holdout
-from training.promotion import contests, last_seen
+from training.promotion import contests, find_champion, last_seen
 
 ROWS = 400
 DATES = np.arange("2020-01-01", ROWS, dtype="datetime64[D]").astype("datetime64[us]")
@@ -91,6 +91,25 @@ def test_a_model_says_what_it_has_seen() -> None:
     assert last_seen(CARD) == np.datetime64("2019-12-31")
     with pytest.raises(ModelError, match=r"made_up 1: expected split\.validation\.last_date"):
         last_seen(msgspec.structs.replace(CARD, training={}))
+
+
+class Registry(Server):
+    """A registry with a champion whose file is lost."""
+
+    def version(self, reference: Reference) -> dict[str, Any]:
+        if reference.alias == "champion" and reference.name == "none":
+            raise NotRegisteredError("no such alias")
+        return {"version": "1"}
+
+    def file(self, name: str, version: str, file: str) -> bytes:
+        raise NotRegisteredError(f"no such artifact: {file}")
+
+
+def test_a_champion_whose_file_is_lost_is_not_taken_for_none() -> None:
+    registry = Registry("http://localhost")
+    assert find_champion(registry, "none") is None
+    with pytest.raises(NotRegisteredError, match=r"no such artifact: model\.onnx"):
+        find_champion(registry, "tickline")
 
 
 def test_a_contest_reads_well() -> None:
