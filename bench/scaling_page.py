@@ -6,6 +6,7 @@ from typing import Any
 
 from bench import charts, peer_table
 from bench.load_report import seconds
+from bench.other_work import QUIET
 from bench.pod_capacity import TARGET_SHARE
 from bench.scaling import TREES
 
@@ -21,8 +22,9 @@ _PAGE = """# Scaling: from one core to a cluster
 
 Made by `python -m bench.scaling` and `python -m bench.pod_capacity --results bench/results/pod.json`, {first} to
 {last}: {processor}, {cores} cores, {system}, Python {python}; {versions}.
-Other work took {work} of the machine meanwhile. A forest of 100 trees, 10 deep, unless a line says otherwise; one
-worker on one core, `wrk` on another one, varied rows, closed loop.
+Other work took {work} of the machine meanwhile{disturbed}.
+A forest of 100 trees, 10 deep, unless a line says otherwise; one worker on one core, `wrk` on another one, varied rows,
+closed loop.
 
 ## Connections
 
@@ -99,6 +101,8 @@ Peers are those of [peers.md](peers.md); batches are of 10,000 rows.
   idle ([operations](operations.md)).
 """
 
+_DISTURBED = ": **times are longer than on a quiet machine**, and rates are what was left of it"
+
 Results = dict[str, Any]
 
 
@@ -124,6 +128,7 @@ def page(scaling: Results, pod: Results, peers: Results, engines: Results) -> st
         **{name: made[name] for name in ("processor", "cores", "system", "python")},
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         work=f"{min(work):.0%} to {max(work):.0%}",
+        disturbed=_DISTURBED if max(work) > QUIET else "",
         connections=_rows(
             (f"{point['connections']:,}", f"{point['rate']:,.0f}", *map(seconds, _times(point)))
             for point in _points(scaling, "connections")
