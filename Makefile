@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-peers bench-smoke soak lock
+.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-peers bench-smoke soak sbom lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,12 @@ bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that not
 
 soak: .venv/kernels ## load a server for ten minutes with reloads, bad input and killed workers, and check every reply
 	env -u OPENBLAS_CORETYPE $(BIN)/python -m bench.soak
+
+SBOM ?= sbom.json
+
+sbom: .venv/installed ## list what the image has besides Python, as CycloneDX JSON made of its lock file
+	$(BIN)/cyclonedx-py requirements requirements/serve.txt --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file $(SBOM)
 
 # Peers that hold back what the server needs get the libraries alone that run a model in the same versions.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

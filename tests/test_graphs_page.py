@@ -8,6 +8,7 @@ from runtime.compiled.forest import MAX_DEPTH
 from runtime.compiled.lowering import HANDLERS, VERSIONS
 from runtime.compiled.program import MAX_STEPS, MAX_TOTAL_COLUMNS
 from runtime.compiled.protobuf import MAX_MESSAGES
+from runtime.graph_rules import MAX_NODES
 
 PAGE = (Path(__file__).parent.parent / "docs" / "graphs.md").read_text()
 
@@ -27,3 +28,4 @@ def test_the_page_states_the_bounds() -> None:
     table = PAGE.split("## Bounds\n\n")[1].split("\n\n")[0]
     stated = [int(row.split("|")[2].replace(",", "")) for row in table.splitlines()[2:]]
     assert stated == [MAX_COLUMNS, MAX_TOTAL_COLUMNS, MAX_STEPS, MAX_DEPTH, MAX_MESSAGES]
+    assert f"- more than {MAX_NODES:,} nodes." in PAGE
