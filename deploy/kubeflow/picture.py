@@ -6,16 +6,19 @@ from html import escape
 from typing import Any
 
 BOX = (92, 44)
-STRIDE = 160
+STRIDE = 168
 MARGIN = 24
 MIDDLE = 116
+PAD = 12
+ROW = 17
+FOOT = 22
 """Heights and widths in pixels; the boxes stand in one row, whose middle is this far from the top."""
 
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2430; text-anchor: middle }
   .step { font-weight: 600; font-size: 14px }
   .parameter { font: 12px ui-monospace, monospace; fill: #5b6472 }
-  .group text { text-anchor: start }
+  .group text { text-anchor: end }
   rect { fill: #eef3fb; stroke: #3b6cb4; stroke-width: 1.5 }
   .group rect { fill: none; stroke: #5b6472; stroke-dasharray: 5 4 }
   path { fill: none; stroke: #5b6472; stroke-width: 1.5 }
@@ -55,7 +58,11 @@ def steps_of(specification: Mapping[str, Any]) -> list[Step]:
                 group = (*groups, f"if {task['taskInfo']['name']}")
                 yield from walk(component["dag"], taken, group, [*waits, *decisive])
             else:
-                named = [each["componentInputParameter"] for each in given if "componentInputParameter" in each]
+                named = [
+                    each["componentInputParameter"].removeprefix("pipelinechannel--")  # inside a condition
+                    for each in given
+                    if "componentInputParameter" in each
+                ]
                 yield Step(name, list(taken.values()), [*waits, *decisive], named, groups)
 
     return list(walk(specification["root"]["dag"], {}, (), []))
@@ -88,7 +95,7 @@ def draw(specification: Mapping[str, Any]) -> str:
     left = {step.name: MARGIN + STRIDE * place for place, step in enumerate(steps)}
     most = max(len(step.parameters) for step in steps)
     width = 2 * MARGIN + STRIDE * (len(steps) - 1) + BOX[0]
-    height = MIDDLE + BOX[1] // 2 + 24 + 17 * most
+    height = MIDDLE + BOX[1] // 2 + MARGIN + ROW * most + FOOT * max(len(step.groups) for step in steps)
     title = escape(specification["pipelineInfo"]["name"])
     told = escape(", ".join(step.name for step in steps))
     parts = [
@@ -108,18 +115,19 @@ def draw(specification: Mapping[str, Any]) -> str:
 
 
 def _groups(steps: list[Step], left: Mapping[str, int]) -> Iterator[str]:
-    """Draw a frame around the steps of each condition."""
+    """Draw a frame around the steps of each condition, which stands at its foot."""
+    deepest = max(len(step.groups) for step in steps)
     for group in dict.fromkeys(group for step in steps for group in step.groups):
-        inside = [left[step.name] for step in steps if group in step.groups]
-        depth = next(step.groups.index(group) for step in steps if group in step.groups)
-        pad = 12 - 6 * depth
-        x, y = min(inside) - pad, MIDDLE - BOX[1] // 2 - pad - 24
+        inside = [step for step in steps if group in step.groups]
+        places = [left[step.name] for step in inside]
+        depth = inside[0].groups.index(group)
+        pad = PAD // (depth + 1)
+        x, y = min(places) - pad, MIDDLE - BOX[1] // 2 - pad
+        width = max(places) - min(places) + BOX[0] + 2 * pad
+        below = 12 + ROW * max(len(step.parameters) for step in inside) + FOOT * (deepest - depth)
         yield '<g class="group">'
-        yield (
-            f'<rect x="{x}" y="{y}" width="{max(inside) - min(inside) + BOX[0] + 2 * pad}" '
-            f'height="{BOX[1] + 2 * pad + 24}" rx="8"/>'
-        )
-        yield f'<text x="{x + 10}" y="{y + 19}">{escape(group)}</text></g>'
+        yield f'<rect x="{x}" y="{y}" width="{width}" height="{BOX[1] + pad + below}" rx="8"/>'
+        yield f'<text x="{x + width - 6}" y="{y + BOX[1] + pad + below - 7}">{escape(group)}</text></g>'
 
 
 def _arrows(step: Step, left: Mapping[str, int]) -> Iterator[str]:
@@ -143,4 +151,4 @@ def _box(step: Step, x: int) -> Iterator[str]:
     yield f'<rect x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>'
     yield f'<text class="step" x="{middle}" y="{MIDDLE + 5}">{escape(step.name)}</text>'
     for row, parameter in enumerate(step.parameters):
-        yield f'<text class="parameter" x="{middle}" y="{y + BOX[1] + 20 + 17 * row}">{escape(parameter)}</text>'
+        yield f'<text class="parameter" x="{middle}" y="{y + BOX[1] + 20 + ROW * row}">{escape(parameter)}</text>'

@@ -119,33 +119,55 @@ def evaluate(
 
 
 @step
-def export(model: dsl.Input[dsl.Model], onnx: dsl.Output[dsl.Model]) -> None:
-    """Turn scaler and classifier into one ONNX file with its certificate."""
+def export(model: dsl.Input[dsl.Model], exported: dsl.Output[dsl.Model]) -> None:
+    """Turn scaler and classifier into one ONNX file with its certificate, beside what it was made of."""
     import shutil
     import subprocess
-    import tempfile
-    from pathlib import Path
 
-    Path(onnx.path).mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(model.path, folder, dirs_exist_ok=True)
-        subprocess.run(["tickline", "export", "--model-path", folder], check=True)
-        shutil.copy(Path(folder) / "model.onnx", onnx.path)
+    shutil.copytree(model.path, exported.path)
+    subprocess.run(["tickline", "export", "--model-path", exported.path], check=True)
 
 
 @step
-def verify(onnx: dsl.Input[dsl.Model], certificate: dsl.Output[dsl.Metrics]) -> None:
+def verify(exported: dsl.Input[dsl.Model], certificate: dsl.Output[dsl.Metrics]) -> None:
     """Replay the certificate, as a server does before it serves."""
     import json
     import subprocess
     from pathlib import Path
 
-    command = ["tickline", "verify", Path(onnx.path) / "model.onnx", "--json"]
+    command = ["tickline", "verify", Path(exported.path) / "model.onnx", "--json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report = json.loads(done.stdout)
     certificate.metadata.update({"sha256": report["sha256"], "engine": report["engine"]["name"]})
     for name, value in report["certificate"]["replay"].items():
         certificate.log_metric(name, value)
+
+
+@step
+def promote(
+    exported: dsl.Input[dsl.Model],
+    certificate: dsl.Input[dsl.Metrics],
+    tracking_uri: str,
+    registered: str,
+    margin: float,
+    verdict: dsl.Output[dsl.Metrics],
+) -> bool:
+    """Register the model as the challenger, and make it the champion where it is better; tell whether it is."""
+    import json
+    import subprocess
+    from pathlib import Path
+
+    from training.tracking import track
+
+    track(Path(exported.path), tracking_uri, name=registered)
+    named = ["--name", registered, "--tracking-uri", tracking_uri, "--margin", str(margin)]
+    done = subprocess.run(["tickline", "promote", *named, "--json"], check=False, stdout=subprocess.PIPE, text=True)
+    if not done.stdout:  # no verdict, but an error
+        done.check_returncode()
+    said = json.loads(done.stdout)
+    sealed = certificate.metadata.get("sha256")
+    verdict.metadata.update({"version": said["version"], "reason": said["reason"], "sha256": sealed})
+    return bool(said["promoted"])
 
 
 @dsl.pipeline(name="tickline-training", description=(__doc__ or "").partition("\n")[0])
@@ -157,6 +179,9 @@ def training_pipeline(
     params: str = "{}",
     version: str = "1.0.0",
     least_gain: float = 0.0,
+    tracking_uri: str = "",
+    registered: str = "tickline",
+    margin: float = 0.0,
 ) -> None:
     """Chain the steps; without skill the run ends after the evaluation, and says so.
 
@@ -175,6 +200,12 @@ def training_pipeline(
     least_gain : float
         The accuracy that the model must gain over the better forecast without a model, as a share, at the lower end of
         its interval of 95 %.
+    tracking_uri : str
+        Address of the MLflow server; without one nothing is registered.
+    registered : str
+        The registered model whose champion is challenged.
+    margin : float
+        By how much less than the champion the model must lose, see ``tickline promote --help``.
     """
     bars = data(source=source, days=days, seed=seed)
     rows = features(bars=bars.outputs["bars"])
@@ -184,9 +215,18 @@ def training_pipeline(
     )
     with dsl.If(judged.outputs["Output"] == True, name="it shows skill"):  # noqa: E712 - kfp records the comparison
         exported = export(model=judged.outputs["model"])
-        verified = verify(onnx=exported.outputs["onnx"])
+        verified = verify(exported=exported.outputs["exported"])
+        with dsl.If(tracking_uri != "", name="MLflow runs"):
+            promoted = promote(
+                exported=exported.outputs["exported"],
+                certificate=verified.outputs["certificate"],
+                tracking_uri=tracking_uri,
+                registered=registered,
+                margin=margin,
+            )
+            promoted.set_caching_options(False)  # the champion may be another one by now
     bars.set_caching_options(False)  # a file may have changed under its name
-    for task in (bars, rows, fitted, judged, exported, verified):
+    for task in (bars, rows, fitted, judged, exported, verified, promoted):
         task.set_cpu_request("500m").set_cpu_limit("2").set_memory_request("512Mi").set_memory_limit("2Gi")
 
 

@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "kubeflow"
 SPECIFICATION = yaml.safe_load((FOLDER / "pipeline.yaml").read_text().partition("\n---\n")[0])
+STEPS = ["data", "features", "train", "evaluate", "export", "verify", "promote"]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +47,14 @@ def test_a_change_is_noticed(tmp_path: Path) -> None:
     for name in ("picture.py", "pipeline.yaml"):
         (folder / name).write_text((FOLDER / name).read_text())
     (tmp_path / "docs" / "pipeline.svg").write_text((ROOT / "docs" / "pipeline.svg").read_text())
-    (folder / "pipeline.py").write_text((FOLDER / "pipeline.py").read_text().replace("least_gain", "margin"))
+    (folder / "pipeline.py").write_text((FOLDER / "pipeline.py").read_text().replace("least_gain", "least_skill"))
     done = pipeline(folder, "compile", "--check")
     assert done.returncode == 1
     assert done.stderr.startswith("out of date: ")
     assert "pipeline.yaml" in done.stderr
     assert "pipeline.svg" in done.stderr
     assert pipeline(folder, "compile").returncode == 0
-    assert "margin" in (tmp_path / "docs" / "pipeline.svg").read_text()
+    assert "least_skill" in (tmp_path / "docs" / "pipeline.svg").read_text()
 
 
 def test_its_steps_run_in_the_image_of_the_training() -> None:
@@ -64,23 +65,23 @@ def test_its_steps_run_in_the_image_of_the_training() -> None:
         assert each["container"]["resources"]["resourceMemoryLimit"] == "2Gi"
 
 
-def test_only_what_shows_skill_is_exported(picture: Any) -> None:
+def test_only_what_shows_skill_is_exported_and_promoted(picture: Any) -> None:
     steps = {step.name: step for step in picture.steps_of(SPECIFICATION)}
-    assert [step.name for step in picture.in_order(list(steps.values()))] == [
-        *("data", "features", "train", "evaluate", "export", "verify")
-    ]
-    judged = [name for name, step in steps.items() if step.groups]
-    assert judged == ["export", "verify"]
+    assert [step.name for step in picture.in_order(list(steps.values()))] == STEPS
+    judged = {name: step.groups for name, step in steps.items() if step.groups}
+    skill = "if it shows skill"
+    assert judged == {"export": (skill,), "verify": (skill,), "promote": (skill, "if MLflow runs")}
     for name in judged:
-        assert steps[name].groups == ("if it shows skill",)
         assert "evaluate" in steps[name].waits
     assert steps["export"].takes == [("evaluate", "model")]
+    assert dict(steps["promote"].takes) == {"verify": "certificate", "export": "exported"}
+    assert steps["promote"].parameters == ["margin", "registered", "tracking_uri"]
 
 
 def test_the_picture_shows_every_step_and_what_it_takes() -> None:
     drawn = ElementTree.fromstring((ROOT / "docs" / "pipeline.svg").read_text())
     said = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
-    for step in ("data", "features", "train", "evaluate", "export", "verify", "if it shows skill"):
+    for step in (*STEPS, "if it shows skill", "if MLflow runs"):
         assert said.count(step) == 1
     for parameter in SPECIFICATION["root"]["inputDefinitions"]["parameters"]:
         assert parameter in said
@@ -119,9 +120,9 @@ def test_the_page_describes_its_steps_in_order() -> None:
     page = (ROOT / "docs" / "pipelines.md").read_text()
     section = page[page.index("## Kubeflow") : page.index("## GitHub Actions")]
     described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert described == ["data", "features", "train", "evaluate", "export", "verify"]
+    assert described == STEPS
     (inputs, steps) = re.findall(r"pipeline of (\w+) inputs and (\w+) steps", section)[0]
-    count = {6: "six", 7: "seven", 8: "eight", 9: "nine"}
+    count = {7: "seven", 8: "eight", 9: "nine", 10: "ten"}
     assert count[len(SPECIFICATION["root"]["inputDefinitions"]["parameters"])] == inputs
     assert count[len(described)] == steps
     for path in re.findall(r"(?:deploy|docs)/[\w/.]+\w", section):

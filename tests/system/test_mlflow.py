@@ -1,6 +1,8 @@
 """Tracking, promotion and pulling against a real MLflow server on SQLite: the image of docker-compose.yml."""
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,3 +152,22 @@ def test_the_better_of_two_models_is_served(
     assert (tmp_path / "model.onnx").read_bytes() == (sp500_model("logistic") / "model.onnx").read_bytes()
     with running_server(tmp_path) as server:
         assert server.request("GET", "/model/info").json()["name"] == "logistic"
+
+
+def test_the_pipelines_model_challenges_the_champion(uri: str, tmp_path: Path) -> None:
+    """The last step of the pipeline for Kubeflow, by its SDK's local runner."""
+    script = ROOT / "deploy" / "kubeflow" / "pipeline.py"
+    bars = ("--source=synthetic", "--days=2500", "--model-type=logistic", "--least-gain=-1")
+    registry = ("--tracking-uri", uri, "--registered", "piped", "--margin=-0.1")  # a little worse would do
+    command = [sys.executable, str(script), "run", str(tmp_path), *bars, *registry]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = tmp_path.iterdir()
+    output = json.loads((made / "promote" / "executor_output.json").read_text())
+    assert output["parameterValues"]["Output"] is True
+    (verdict,) = output["artifacts"]["verdict"]["artifacts"]
+    model = ask(uri, "registered-models/get?name=piped")["registered_model"]
+    named = [(entry["alias"], entry["version"]) for entry in model["aliases"]]
+    assert named == [("champion", verdict["metadata"]["version"])]
+    assert verdict["metadata"]["sha256"] == read_sealed(made / "export" / "exported" / "model.onnx")[1]
+    assert verdict["metadata"]["reason"].startswith("log_loss ")

@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_each_step_leaves_what_it_makes(runs: dict[str, Path]) -> None:
     folder = runs["exported"]
     assert {path.name for path in folder.iterdir()} == {"data", "features", "train", "evaluate", "export", "verify"}
-    model = load_model(folder / "export" / "onnx" / "model.onnx", 1)
+    model = load_model(folder / "export" / "exported" / "model.onnx", 1)
     assert (model.card.name, model.card.version) == ("logistic", "7.1")
     assert json.loads((folder / "evaluate" / "model" / "metadata.json").read_text())["data"]["bars"] == 1200
     said = json.loads((folder / "verify" / "executor_output.json").read_text())
