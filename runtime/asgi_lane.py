@@ -20,6 +20,7 @@ LEAST_RATE = 1000
 """Bytes a second that a body brings, on average over BODY_SECONDS."""
 
 _CHUNK_FRAME = 16  # bytes around a chunk that no one minds: its size, and three line ends
+_GOODBYE_SECONDS = 1.0
 _READ_ON = 2**18  # bytes of a refused body that are still read, so that its client comes to read the refusal
 
 
@@ -92,6 +93,9 @@ class AsgiLane(HttpToolsProtocol):
         self._ending = True
         if self._phase != Phase.HEAD:
             super().shutdown()
+        if self.scheme == "https" and self._phase == Phase.IDLE and self.transport.is_closing():
+            # TLS waits 30 s for the goodbye of a client, which an idle one does not send.
+            self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
 
     # Bounds of time
     def _watch(self) -> None:

@@ -356,6 +356,20 @@ def test_all_is_served_over_tls(lane: str, forest_path: Path, tmp_path: Path) ->
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("lane", LANES)
+def test_an_idle_client_over_tls_does_not_hold_up_a_stop(lane: str, forest_path: Path, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    files = {"TLS_CERT_FILE": str(certificate), "TLS_KEY_FILE": str(key)}
+    with (
+        running_server(forest_path, LANE=lane, GRACE_SECONDS="10", **files) as server,
+        server.connection() as idle,
+    ):
+        assert idle.post("/predict", ROW).status == 200
+        assert server.stop() == 0
+        server.wait_for_line("Finished server process")
+    assert not any("graceful shutdown exceeded" in line for line in server.log)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("lane", LANES)
 def test_a_stop_is_unready_first_and_answers_meanwhile(lane: str, workers: str, forest_path: Path) -> None:
