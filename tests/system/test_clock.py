@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import export_forest
-from tests.serving import RunningServer, running_server
+from tests.serving import RunningServer, running_server, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -27,6 +27,7 @@ def test_no_reply_and_no_worker_is_lost_when_the_clock_jumps(tmp_path: Path) -> 
     }
     short = {"WORKERS": "2", "HANG_SECONDS": "3", "KEEP_ALIVE_SECONDS": "60", "HEADER_SECONDS": "5"}
     with running_server(model, **faked, **short) as server, server.connection() as connection:
+        wait_until(lambda: b"workers_ready 2.0" in server.request("GET", "/metrics").body, "two workers are ready")
         before = started(server)
         for by in JUMPS:
             jump.write_text(f"{by.total_seconds():+.0f}")
