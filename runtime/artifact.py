@@ -266,4 +266,5 @@ def read_sealed(path: Path, most: int = sys.maxsize, pins: Collection[str] = ())
 
 def model_file(path: Path) -> Path:
     """Return the model file that a model path means: the file itself, or `model.onnx` in the folder."""
-    return path / MODEL_FILE if path.is_dir() or path.suffix != ".onnx" else path
+    # Unlike Path.is_dir, this one says no where the folder may not be searched; reading then says why.
+    return path / MODEL_FILE if os.path.isdir(path) or path.suffix != ".onnx" else path

@@ -134,8 +134,9 @@ class _ListedRows:
 
     def _odd(self, row: NDArray[np.float32], field: str) -> Problem | None:
         """Decode a row that is not plain; return what is wrong with it."""
-        element = self._text.element(self._longest, field)
+        element = b"null"  # where it is too long to be looked at
         try:
+            element = self._text.element(self._longest, field)
             self._decoder.decode_row(element, row, field)
         except Problem as problem:
             if problem.status != 422 or not _is_json(element):
@@ -195,8 +196,9 @@ class _Columns:
                 break
             if text.stopped == ODD:
                 position = f"{field}[{count}]"
-                element = text.element(_LONGEST_NUMBER, position)
+                element = b"null"  # where it is too long to be looked at
                 try:
+                    element = text.element(_LONGEST_NUMBER, position)
                     out[count] = decode_number(element, position)
                 except Problem as problem:
                     if problem.status != 422 or not _is_json(element):

@@ -60,7 +60,7 @@ def test_every_form_is_checked_on_the_wire(tmp_path: Path) -> None:
     for known, clean in ((models[:2], True), (models[1:], False)):
         samples = make_samples(known, rows, 160)
         traffic = Traffic(samples)
-        with running_server(models[0]) as server:
+        with running_server(models[0], MAX_QUEUED_MS="60000") as server:  # none is refused on a busy machine
             sockets = Sockets("127.0.0.1", server.port, 4)
             run(sockets, [sample.request for sample in samples], 2000.0, len(samples), watcher=traffic)
             sockets.close()

@@ -22,6 +22,7 @@ ROW = {"features": [0.5] * 22}
 CONNECTS = 10_000
 MOST_BYTES = 20 * 2**20
 FEW_DESCRIPTORS = 80
+BOUND_BY_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: to close is to reset
 
 
@@ -77,11 +78,19 @@ def test_a_start_without_room_is_one_clear_line(forest_path: Path) -> None:
     assert re.fullmatch(r"tickline: /\S+: no room for counters and model file: File too large\n", ended.stderr)
 
 
+def test_a_folder_that_may_not_be_searched_is_one_line_at_the_start(model_path: Path) -> None:
+    command = [*BOUND_BY_MODES, sys.executable, "-m", "tickline", "serve"]
+    model_path.parent.chmod(0)
+    try:
+        environ = {**os.environ, "PORT": "0", "MODEL_PATH": str(model_path)}
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        model_path.parent.chmod(0o755)
+    assert (ended.returncode, ended.stderr) == (1, f"tickline: {model_path}: cannot be read: Permission denied\n")
+
+
 def test_a_file_that_may_not_be_read_keeps_the_old_model(model_path: Path, second_path: Path) -> None:
-    nobody = ("setpriv", "--reuid=65534", "--clear-groups") if os.geteuid() == 0 else ()
-    for folder in (model_path.parent, *list(model_path.parents)[1:3]):
-        folder.chmod(0o755)
-    with running_server(model_path, wrap=nobody) as server:
+    with running_server(model_path, wrap=BOUND_BY_MODES) as server:
         model_path.chmod(0)
         refused = server.request("POST", "/reload", b"")
         assert refused.status == 409
