@@ -136,6 +136,8 @@ def all_figures() -> Iterator[Figure]:
     yield from _batch(FOREST, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS)
     what = "`/predict` forest, p99 beside batches of 100,000 rows"
     yield Figure("isolation", what, "p99 without them", Unit.MICROSECONDS, Sense.AT_MOST, 2, 1.5)
+    what = "`/predict` forest, that p99"
+    yield Figure("machine", what, "p99 beside the same batches of another server", Unit.MICROSECONDS, Sense.AT_MOST)
     yield Figure("ready", "start of the process to ready, forest", "", Unit.SECONDS, Sense.VALUE, 0.5, 0.3)
     what = "resident memory of a worker after 1,000 predictions, forest"
     yield Figure("resident", what, "", Unit.MEBIBYTES, Sense.VALUE, 100, 80)

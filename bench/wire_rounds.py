@@ -117,10 +117,12 @@ class Rounds:
     def _open_loop(self, kind: str, inputs: Inputs, ours: Server, nginx: Server) -> None:
         """Load ours at half of what it answered in the closed loop, and nginx at the same rate."""
         rate = self.servers[kind][OURS].rate / 2
-        outcomes, floor = [], []
+        outcomes, floor, busy = [], [], []
         for number in range(self._rounds):
             self._progress(f"{kind}: open loop, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
+            before = ours.cpu_seconds()
             outcomes.append(open_loop.load(ours.port, inputs.bodies, rate, self._seconds))
+            busy.append((ours.cpu_seconds() - before) / outcomes[-1].seconds)
             floor.append(open_loop.load(nginx.port, inputs.bodies, rate, self._seconds))
         self.samples[f"floor/{kind}"] = (
             [outcome.percentile(99) for outcome in outcomes],
@@ -130,7 +132,7 @@ class Rounds:
             [outcome.percentile(99) for outcome in outcomes],
             [outcome.percentile(50) for outcome in outcomes],
         )
-        self.open_loop[kind] = _of_itself(outcomes, 2 * rate)
+        self.open_loop[kind] = {**_of_itself(outcomes, 2 * rate), "server_busy": statistics.median(busy)}
 
     def _batches(self, kind: str, inputs: Inputs, ours: Server, fastapi: Server, engine: Engine) -> None:
         """Send batches in all forms to ours, and as JSON to FastAPI."""
@@ -150,13 +152,14 @@ class Rounds:
     def isolation(self, inputs: Inputs) -> None:
         """Measure single predictions at a low rate, with and without batches beside them, on all cores."""
         self._progress(f"single predictions beside batches, {self._rounds} rounds")
-        with started(contenders.ours(inputs.model), sorted(os.sched_getaffinity(0))) as server:
-            rounds = batch_isolation.rounds(server, inputs.bodies, inputs.large, _ISOLATION_SECONDS, self._rounds)
-            found = list(rounds)
-        self.samples["isolation"] = (
-            [one.beside.percentile(99) for one in found],
-            [one.alone.percentile(99) for one in found],
-        )
+        cores = sorted(os.sched_getaffinity(0))
+        with ExitStack() as stack:
+            server, other = (stack.enter_context(started(contenders.ours(inputs.model), cores)) for _ in range(2))
+            seconds = _ISOLATION_SECONDS
+            found = list(batch_isolation.rounds(server, other, inputs.bodies, inputs.large, seconds, self._rounds))
+        beside = [one.beside.percentile(99) for one in found]
+        self.samples["isolation"] = beside, [one.alone.percentile(99) for one in found]
+        self.samples["machine"] = beside, [one.elsewhere.percentile(99) for one in found]
         self.open_loop["isolation"] = _of_itself([one.beside for one in found], self.servers[FOREST][OURS].rate)
 
     def starts(self, inputs: Inputs) -> None:

@@ -6,8 +6,9 @@ from bench.contenders import NGINX
 from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense, Unit
 
 _STALLS = (
-    "the machine stops either core for a millisecond now and then, which at this rate tens of requests see; the next "
-    "line has the p99 of nginx, which the same stops find at a third of its load"
+    "a request that comes alone costs more than one of 32, so that the core is busier than half of capacity says (see "
+    "below), and what has queued while the machine stopped it drains slowly; the next line has the p99 of nginx, at a "
+    "third of its load"
 )
 _SOCKETS = "reading and writing a socket takes more than half of ours, as it takes most of nginx's"
 
@@ -18,8 +19,8 @@ REASONS: dict[str, str] = {
     "open/logistic": _STALLS,
     "open/random_forest": _STALLS,
     "isolation": (
-        "the batch, its sender, the client and the event loop share two cores; where a sampler found the event loop "
-        "late, it was mostly in no Python code, neither its own nor waiting for a batch's"
+        "the batch, its sender, the client and the event loop share two cores; the next line has the same batches in "
+        "another process, which the server cannot keep from the cores"
     ),
 }
 """Why a figure is not reached, one sentence each by the figure's key, where it is known from evidence."""
@@ -47,7 +48,8 @@ What is beyond {engine} can be less than nothing in a server that predicts rows 
 
 An open loop sends requests at half of the rate that the closed loop had found; a latency counts from when its request
 was due. nginx gets the same requests at the same rate, which shows the part of the machine in it. Beside batches, 500
-requests/s come to a server that shares both cores with its clients.
+requests/s come to a server that shares both cores with its clients; another server, which gets batches and nothing
+else, shows what they cost where only the cores are shared.
 
 {open_loop}
 
@@ -183,6 +185,8 @@ def _load(load: dict[str, float] | None) -> str:
 
 def _open(what: str, found: dict[str, Any]) -> str:
     text = _OPEN.format(what=_OPEN_LOOPS[what], rate=found["rate"], delay=found["delay"] * 1e6)
+    if "server_busy" in found:
+        text += f"; the server used {found['server_busy']:.0%} of its core"
     fault = _fault(found)
     return f"- {text}{f'; {fault}' if fault else ''}."
 
