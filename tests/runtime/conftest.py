@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,6 +104,20 @@ def forest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("forest") / "model.onnx"
     export_forest(path, "1.0.0")
     return path
+
+
+@pytest.fixture(scope="session")
+def second_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another forest, version 2.0.0."""
+    path = tmp_path_factory.mktemp("second") / "model.onnx"
+    export_forest(path, "2.0.0", seed=9)
+    return path
+
+
+@pytest.fixture
+def model_path(forest_path: Path, tmp_path: Path) -> Path:
+    """A copy of the first forest that a test may replace."""
+    return Path(shutil.copy(forest_path, tmp_path / "model.onnx"))
 
 
 @pytest.fixture(scope="session")

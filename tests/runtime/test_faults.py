@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runtime.artifact import CARD_KEY
-from tests.runtime.conftest import edited, export_forest
+from tests.runtime.conftest import edited
 from tests.serving import RunningServer, running_server, wait_until
 
 ROW = {"features": [0.5] * 22}
@@ -24,20 +24,6 @@ MOST_BYTES = 20 * 2**20
 FEW_DESCRIPTORS = 80
 BOUND_BY_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: to close is to reset
-
-
-@pytest.fixture(scope="module")
-def second_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another forest, version 2.0.0."""
-    path = tmp_path_factory.mktemp("second") / "model.onnx"
-    export_forest(path, "2.0.0", seed=9)
-    return path
-
-
-@pytest.fixture
-def model_path(forest_path: Path, tmp_path: Path) -> Path:
-    """A copy of the first forest that a test may replace."""
-    return Path(shutil.copy(forest_path, tmp_path / "model.onnx"))
 
 
 def version(server: RunningServer) -> str:

@@ -18,24 +18,10 @@ from runtime.artifact import CERTIFICATE_KEY, golden_rows
 from runtime.board import COMMITTED, PID, PROPOSED, SERVING, Board
 from runtime.comparison import compare_models
 from runtime.metrics import WORDS
-from tests.runtime.conftest import edited, export_forest, load_as_served
+from tests.runtime.conftest import edited, load_as_served
 from tests.serving import Reply, RunningServer, running_server, wait_until
 
 ROW = {"features": [0.5] * 22}
-
-
-@pytest.fixture(scope="module")
-def second_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another forest, version 2.0.0."""
-    path = tmp_path_factory.mktemp("second") / "model.onnx"
-    export_forest(path, "2.0.0", seed=9)
-    return path
-
-
-@pytest.fixture
-def model_path(forest_path: Path, tmp_path: Path) -> Path:
-    """A copy of the first forest that a test may replace."""
-    return Path(shutil.copy(forest_path, tmp_path / "model.onnx"))
 
 
 @contextmanager
