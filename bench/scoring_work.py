@@ -1,0 +1,86 @@
+"""One way to score a file of bars, timed in a process of its own: ``python -m bench.scoring_work WAY FILE MODELS OUT``.
+
+Prints as JSON the seconds from opening the file to the scores on the disk, those of all processors, and the most memory
+of the process in bytes.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Work = Callable[[Path, Path], int]
+"""Scores a file of bars into a place that does not exist, and returns how many rows it has scored."""
+
+
+def ours(models: Path) -> Work:
+    """Return what `tickline score` does."""
+    from runtime.artifact import model_file
+    from runtime.model import load_model
+    from runtime.scoring import local
+    from runtime.scoring.job import identify, open_job
+    from runtime.scoring.plan import PART_ROWS
+
+    predictor = load_model(model_file(models), threads=1).predictor
+
+    def score(bars: Path, out: Path) -> int:
+        identity = identify(bars, predictor, PART_ROWS)
+        with open_job(out, identity, restart=False) as job:
+            local.run(job, predictor, lambda rows: None)
+            return job.finish(predictor).rows.scored
+
+    return score
+
+
+def plain(models: Path, jobs: int | None = None) -> Work:
+    """Return what a plain script does: pandas for the features, ticker by ticker, and scikit-learn for the answers."""
+    import joblib
+    import numpy as np
+    import pandas as pd
+
+    from bench.feature_peers import pandas_columns
+
+    scaler, model = joblib.load(models / "scaler.joblib"), joblib.load(models / "model.joblib")
+    if jobs is not None:
+        model.n_jobs = jobs
+
+    def score(bars: Path, out: Path) -> int:
+        read = pd.read_parquet if bars.suffix == ".parquet" else pd.read_csv
+        table = read(bars).rename(columns=str.lower)
+        parts = []
+        for _, series in table.groupby("ticker", sort=False):
+            features = pandas_columns(series).iloc[49:]
+            parts.append(features.assign(date=series["date"], ticker=series["ticker"]))
+        rows = pd.concat(parts)
+        inputs = rows.drop(columns=["date", "ticker"]).to_numpy(np.float32)
+        answers = model.predict_proba(scaler.transform(inputs))
+        rows[["date", "ticker"]].assign(down=answers[:, 0], up=answers[:, 1]).to_parquet(out, index=False)
+        return len(rows)
+
+    return score
+
+
+WAYS: dict[str, Callable[[Path], Work]] = {
+    "ours": ours,
+    "plain": plain,
+    "plain, all cores": lambda models: plain(models, -1),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Time one way."""
+    way, bars, models, out = arguments[0], *map(Path, arguments[1:])
+    work = WAYS[way](models)
+    started, busy = time.perf_counter(), time.process_time()
+    rows = work(bars, out)
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (shutil.rmtree if out.is_dir() else Path.unlink)(out)
+    json.dump({"rows": rows, "seconds": seconds, "processor": busy, "memory": size}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
