@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import time
 
 from bench.other_work import OtherWork
 from bench.processes import tree_cpu_seconds
+from tests.serving import wait_until
 
 
 def test_a_process_counts_unless_it_is_measured() -> None:
@@ -15,8 +15,7 @@ def test_a_process_counts_unless_it_is_measured() -> None:
         assert process.stdout.readline() == b"1\n"
         alone, beside = OtherWork(lambda: tree_cpu_seconds(process.pid)), OtherWork()
         before = tree_cpu_seconds(process.pid)
-        while tree_cpu_seconds(process.pid) < before + 0.2:
-            time.sleep(0.01)
+        wait_until(lambda: tree_cpu_seconds(process.pid) >= before + 0.2, "it has worked")
         known, unknown = alone.share(), beside.share()
         process.kill()
     assert 0.0 <= known < unknown <= 1.1
