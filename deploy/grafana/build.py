@@ -178,10 +178,10 @@ def errors(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             lines(
-                "Reloads",
-                "none",
-                "Reloads of the model in the time between two points, by result.",
-                (f"sum by (result) (increase(model_reloads_total{{{SERVERS}}}[$__rate_interval]))", "{{result}}"),
+                "Not served",
+                "reqps",
+                "Requests and connections that the server's own limits refused, by reason.",
+                (rate("requests_rejected_total", SERVERS, "reason"), "{{reason}}"),
             )
         )
     )
@@ -381,6 +381,45 @@ def model(board: Dashboard) -> Dashboard:
     )
 
 
+def reloads(board: Dashboard) -> Dashboard:
+    """Add what reloads came to, and what the last one changed."""
+    flips, rows, largest, mean = (
+        f"max by (instance, sample) (model_reload_{name}{{{SERVERS}}})"
+        for name in ("label_flips", "compared_rows", "max_probability_change", "mean_probability_change")
+    )
+    legend = "{{instance}}, {{sample}} rows"
+    board = board.with_row(Row("Reloads"))
+    for panel in (
+        lines(
+            "Reloads by result",
+            "none",
+            "Reloads of the model in the time between two points; an alert tells of one that failed.",
+            (f"sum by (result) (increase(model_reloads_total{{{SERVERS}}}[$__rate_interval]))", "{{result}}"),
+        ),
+        lines(
+            "Labels that the last reload changed",
+            "percentunit",
+            "Of the rows compared: golden ones of the new model, and recent ones that callers sent.",
+            (f"{flips} / ({rows} > 0)", legend),
+        ),
+        lines(
+            "Probabilities that it changed",
+            "none",
+            "The largest change of a row's probabilities, and the mean over the rows of each one's largest.",
+            (largest, f"largest, {legend}"),
+            (mean, f"mean, {legend}"),
+        ),
+        lines(
+            "Rows that it compared",
+            "none",
+            "Few recent rows, as after a start, say little of what callers will see.",
+            (rows, legend),
+        ),
+    ):
+        board = board.with_panel(panel.span(6))
+    return board
+
+
 def drift(board: Dashboard) -> Dashboard:
     """Add how far the rows are from those of the training."""
     return (
@@ -420,7 +459,7 @@ def build() -> str:
     board = (
         Dashboard("Tickline")
         .uid("tickline")
-        .description("Traffic, errors, latency, saturation, model and drift of the inference server.")
+        .description("Traffic, errors, latency, saturation, model, reloads and drift of the inference server.")
         .tags(["tickline"])
         .refresh("30s")
         .time("now-1h", "now")
@@ -448,7 +487,7 @@ def build() -> str:
             .current(every)
         )
     )
-    for part in (overview, traffic, errors, latency, saturation, model, drift):
+    for part in (overview, traffic, errors, latency, saturation, model, reloads, drift):
         board = part(board)
     return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
 

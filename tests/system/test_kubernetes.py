@@ -124,7 +124,25 @@ def test_kserve_asks_for_what_the_server_answers(server: RunningServer) -> None:
     assert service["modelFormat"]["name"] in [known["name"] for known in runtime["supportedModelFormats"]]
     known = {setting.variable: setting for setting in SETTINGS}
     for variable in each["env"]:
-        known[variable["name"]].read(variable["value"])
+        if "value" in variable:
+            known[variable["name"]].read(variable["value"])
+
+
+def test_kserve_takes_tokens_for_predictions_from_the_secret_of_the_deployment(model: Path) -> None:
+    (each,) = only(kustomized(KUBERNETES / "kserve"), "ServingRuntime")["spec"]["containers"]
+    secrets = [variable for variable in each["env"] if "valueFrom" in variable]
+    assert secrets == [variable for variable in container()["env"] if variable["name"] == "PREDICT_TOKENS"]
+    assert secrets[0]["valueFrom"]["secretKeyRef"]["optional"] is True
+    with running_server(model, PREDICT_TOKENS="first,second") as running:
+        name = running.request("GET", "/model/info", Authorization="Bearer first").json()["name"]
+        tensor = {"name": "features", "datatype": "FP32", "shape": [1, 22], "data": [0.5] * 22}
+        infer = f"/v2/models/{name}/infer"
+        assert running.request("POST", infer, {"inputs": [tensor]}).status == 401
+        for token in ("first", "second"):
+            reply = running.request("POST", infer, {"inputs": [tensor]}, Authorization=f"Bearer {token}")
+            assert reply.status == 200
+        for path in (each["readinessProbe"]["httpGet"]["path"], each["livenessProbe"]["httpGet"]["path"], "/metrics"):
+            assert running.request("GET", path).status == 200
 
 
 def test_the_ingress_leads_to_routes_and_hides_what_is_not_for_callers(server: RunningServer, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """What others' linters and schemas say of the files that deploy: each finding is mended or explained."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.system.containers import ROOT, TOOLS, run
+from tests.system.manifests import KUBERNETES as MANIFESTS
+from tests.system.manifests import kustomized, only
 
 pytestmark = pytest.mark.system
 
@@ -47,6 +50,17 @@ def test_manifests_keep_to_the_schemas_of_kubernetes(manifests: Path, overlay: s
         else:
             assert " passed for resource " in line
     assert "deployment/tickline" in report
+
+
+def test_the_pods_that_kserve_makes_keep_to_the_schemas_of_kubernetes(tmp_path: Path) -> None:
+    runtime = only(kustomized(MANIFESTS / "kserve"), "ServingRuntime")
+    fields = {"annotations", "containers", "protocolVersions", "supportedModelFormats"}
+    assert set(runtime["spec"]) == fields
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": runtime["metadata"]}
+    path = tmp_path / "pod.yaml"
+    path.write_text(json.dumps({**pod, "spec": {"containers": runtime["spec"]["containers"]}}))
+    report = run(TOOLS / "kubernetes-validate", "--strict", "--kubernetes-version", KUBERNETES, path)
+    assert " passed for resource " in report
 
 
 def test_manifests_have_no_weakness_that_is_not_explained(manifests: Path) -> None:
