@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from runtime.admission import too_many_connections
 from runtime.problems import Problem
+from runtime.small_pieces import LARGE, SmallPieces
 from runtime.stages import STARTED
 
 MOST_HEADERS = 100
@@ -62,6 +63,7 @@ class AsgiLane(HttpToolsProtocol):
         self._received = 0  # bytes of the newest request's body
         self._chunks = self._excess = 0  # of it, and bytes around them that are too many
         self.predicts = True  # other than a port for metrics alone
+        self._in_small_pieces = False  # what comes now
         self._ending = False  # the next reply is the last one
         self._timer: asyncio.TimerHandle
         self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
@@ -153,7 +155,7 @@ class AsgiLane(HttpToolsProtocol):
                 )
                 if self._head_bytes > self._head_limit:
                     raise _head_too_large(self._head_limit)
-            elif phase == self._phase == Phase.BODY and self._chunks:
+            elif phase == self._phase == Phase.BODY and started == self._started and self._chunks:
                 self._check_frame(len(data) - (self._received - received) - (self._chunks - chunks) * _CHUNK_FRAME)
         except Problem as problem:
             self.reject(problem, "malformed")
@@ -225,12 +227,18 @@ class AsgiLane(HttpToolsProtocol):
         """Take a piece of the body; one that was refused is not read for ever."""
         self._received += len(body)
         super().on_body(body)
+        if self._received > LARGE and not self._in_small_pieces:
+            self._in_small_pieces = True
+            self.transport.set_protocol(SmallPieces(self))
         if self.cycle.response_complete and self._received > self._limit + _READ_ON:
             self.transport.close()
 
     def on_message_complete(self) -> None:
         """End a request."""
         self._phase = Phase.IDLE
+        if self._in_small_pieces:
+            self._in_small_pieces = False
+            self.transport.set_protocol(self)
         super().on_message_complete()
 
     # Replies that no application makes
