@@ -22,7 +22,8 @@ CLIENT_CORE = 1
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_SLOWS_NUMPY = "OPENBLAS_CORETYPE"
+_SLOWS = "OPENBLAS_CORETYPE", "PYTHONDONTWRITEBYTECODE"
+"""What some machines set: kernels of another processor in numpy, and a compilation of all Python at every start."""
 
 
 class MeasureError(TicklineError):
@@ -156,8 +157,8 @@ def find_program(name: str, package: str) -> str:
 
 
 def clean_environ() -> dict[str, str]:
-    """Return the variables of this process without those that slow numpy."""
-    return {name: value for name, value in os.environ.items() if name != _SLOWS_NUMPY}
+    """Return the variables of this process without those that slow others down."""
+    return {name: value for name, value in os.environ.items() if name not in _SLOWS}
 
 
 @contextmanager
