@@ -1,15 +1,20 @@
 """Pictures as SVG text for a page: colours come from the page's style, so that they are right in light and in dark."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 Points = Sequence[tuple[float, float]]
 
+# Room for labels in the letters of a phone, which are larger in these units.
 _WIDTH, _HEIGHT = 480, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 24, 12, 52
 _ROW = 24
-_NAMES = 150
+_NAMES, _FIGURES = 160, 56
+_LABEL_WIDTH = 64
+_MOST_TICKS = 7
+_NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Series:
     name : str
         What the legend calls it.
     style : str
-        The class of the style: ``model``, ``second`` or ``baseline``.
+        The class of the style: ``model``, ``second``, ``third`` or ``baseline``.
     line : sequence of (x, y)
         Points that are joined.
     marks : sequence of (x, y, low, high)
@@ -34,8 +39,29 @@ class Series:
     marks: Sequence[tuple[float, float, float, float]] = ()
 
 
+def round_values(low: float, high: float) -> dict[float, str]:
+    """Return the round values from one bound to another, at most seven, each with its text."""
+    least = (high - low) / (_MOST_TICKS - 1)
+    exponent = math.floor(math.log10(least))
+    factor, more_digits = next(
+        (factor, digits)
+        for factor, digits in ((1, 0), (2, 0), (2.5, 1), (5, 0), (10, -1))
+        if factor * 10.0**exponent >= least * (1 - _NEGLIGIBLE)
+    )
+    step, digits = factor * 10.0**exponent, max(0, more_digits - exponent)
+    first, last = math.ceil(low / step - _NEGLIGIBLE), math.floor(high / step + _NEGLIGIBLE)
+    return {step * count: f"{step * count:.{digits}f}" for count in range(first, last + 1)}
+
+
 def plot(
-    title: str, x_label: str, y_label: str, series: Sequence[Series], x: tuple[float, float], y: tuple[float, float]
+    title: str,
+    x_label: str,
+    y_label: str,
+    series: Sequence[Series],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    *,
+    x_ticks: Mapping[float, str] | None = None,
 ) -> str:
     """Return a picture of series over two axes, each from one value to another, with a legend below.
 
@@ -49,6 +75,8 @@ def plot(
         What is drawn, the last one on top.
     x, y : (float, float)
         First and last value of each axis.
+    x_ticks : mapping of float to str, optional
+        Values of x that have a text; round ones if left out.
     """
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
@@ -57,14 +85,14 @@ def plot(
         return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
 
     parts = []
-    for step in range(6):
-        across, up = x[0] + step / 5 * (x[1] - x[0]), y[0] + step / 5 * (y[1] - y[0])
-        (left, bottom), (right, top) = at((across, y[0])), at((across, y[1]))
-        parts.append(f'<line class="grid" x1="{left:.1f}" y1="{bottom:.1f}" x2="{right:.1f}" y2="{top:.1f}"/>')
-        parts.append(f'<text x="{left:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{across:.3g}</text>')
-        (left, bottom), (right, _) = at((x[0], up)), at((x[1], up))
+    for value, text in (round_values(*x) if x_ticks is None else x_ticks).items():
+        (left, bottom), (_, top) = at((value, y[0])), at((value, y[1]))
+        parts.append(f'<line class="grid" x1="{left:.1f}" y1="{bottom:.1f}" x2="{left:.1f}" y2="{top:.1f}"/>')
+        parts.append(f'<text x="{left:.1f}" y="{bottom + 19:.1f}" text-anchor="middle">{escape(text)}</text>')
+    for value, text in round_values(*y).items():
+        (left, bottom), (right, _) = at((x[0], value)), at((x[1], value))
         parts.append(f'<line class="grid" x1="{left:.1f}" y1="{bottom:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>')
-        parts.append(f'<text x="{left - 6:.1f}" y="{bottom + 4:.1f}" text-anchor="end">{up:.3g}</text>')
+        parts.append(f'<text x="{left - 8:.1f}" y="{bottom + 4:.1f}" text-anchor="end">{text}</text>')
     for one in series:
         if one.line:
             points = " ".join(f"{left:.1f},{top:.1f}" for left, top in map(at, one.line))
@@ -79,9 +107,9 @@ def plot(
             parts.append(f'<circle class="{one.style}" cx="{left:.1f}" cy="{top:.1f}" r="4"/>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
-    turned = f"rotate(-90 12 {_HEIGHT / 2:.0f})"
+    turned = f"rotate(-90 14 {_HEIGHT / 2:.0f})"
     parts.append(
-        f'<text x="12" y="{_HEIGHT / 2:.0f}" text-anchor="middle" transform="{turned}">{escape(y_label)}</text>'
+        f'<text x="14" y="{_HEIGHT / 2:.0f}" text-anchor="middle" transform="{turned}">{escape(y_label)}</text>'
     )
     legend = "".join(f'<li class="{one.style}">{escape(one.name)}</li>' for one in series)
     return _svg(title, _HEIGHT, parts) + f'<ul class="legend">{legend}</ul>'
@@ -90,7 +118,7 @@ def plot(
 def bars(title: str, values: Sequence[tuple[str, float]], mark: float) -> str:
     """Return horizontal bars, one a name, from 0 on, with a line at a value to compare them with."""
     most = max([value for _, value in values] + [mark])
-    wide = _WIDTH - _NAMES - 50
+    wide = _WIDTH - _NAMES - _FIGURES
     parts = []
     for row, (name, value) in enumerate(values):
         top = 4 + row * _ROW
@@ -107,24 +135,30 @@ def bars(title: str, values: Sequence[tuple[str, float]], mark: float) -> str:
 
 
 def intervals(title: str, values: Sequence[tuple[str, float, float, float]], mark: float, text: str) -> str:
-    """Return estimates with their intervals, one a row, and a line at a value that would mean nothing."""
+    """Return estimates with their intervals, one a row, over an axis, and a line at a value that would mean nothing."""
     low = min([bound for _, _, bound, _ in values] + [mark])
     high = max([bound for _, _, _, bound in values] + [mark])
     margin = 0.08 * (high - low) or 0.01
     low, high = low - margin, high + margin
-    wide = _WIDTH - _NAMES - 12
+    wide = _WIDTH - _NAMES - _RIGHT
 
     def at(value: float) -> float:
         return _NAMES + wide * (value - low) / (high - low)
 
     height = 34 + len(values) * _ROW
-    parts = [f'<line class="baseline" x1="{at(mark):.1f}" y1="2" x2="{at(mark):.1f}" y2="{height - 26}"/>']
+    parts = []
+    for value, shown in round_values(low, high).items():
+        parts.append(f'<line class="grid" x1="{at(value):.1f}" y1="2" x2="{at(value):.1f}" y2="{height - 26}"/>')
+        if abs(at(value) - at(mark)) >= _LABEL_WIDTH:
+            sign = "+" if value > 0 else ""
+            parts.append(f'<text x="{at(value):.1f}" y="{height - 8}" text-anchor="middle">{sign}{shown}</text>')
+    parts.append(f'<line class="baseline" x1="{at(mark):.1f}" y1="2" x2="{at(mark):.1f}" y2="{height - 26}"/>')
     for row, (name, value, first, last) in enumerate(values):
         middle = 14 + row * _ROW
         parts.append(f'<text x="{_NAMES - 8}" y="{middle + 4}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line class="model" x1="{at(first):.1f}" y1="{middle}" x2="{at(last):.1f}" y2="{middle}"/>')
         parts.append(f'<circle class="model" cx="{at(value):.1f}" cy="{middle}" r="5"/>')
-    parts.append(f'<text x="{at(mark):.1f}" y="{height - 10}" text-anchor="middle">{escape(text)}</text>')
+    parts.append(f'<text x="{at(mark):.1f}" y="{height - 8}" text-anchor="middle">{escape(text)}</text>')
     return _svg(title, height, parts)
 
 

@@ -12,10 +12,14 @@ from features_fast import FEATURE_NAMES
 from training.charts import Series, bars, intervals, plot
 from training.dataset import PARTS, Dataset, Part
 from training.evidence import RESAMPLES, Evidence, gather_evidence
+from training.markup import section, table
 from training.metrics import baseline_predictions
 from training.predictor import LABELS, StockPredictor
 from training.report import calibration, feature_importance
 from training.resampling import CONFIDENCE, Interval
+from training.walk_forward import WalkForward
+from training.walk_forward_section import render_walk_forward_section
+from training.walk_forward_words import plain
 
 PAGE_FILE = "index.html"
 STYLE = (Path(__file__).parent / "report.css").read_text()
@@ -24,7 +28,14 @@ _SHOWN_POINTS = 200
 _NAMES = {"roc_auc": "ROC AUC", "f1": "F1"}
 
 
-def write_page(path: Path, predictor: StockPredictor, dataset: Dataset, version: str, facts: dict[str, Any]) -> None:
+def write_page(
+    path: Path,
+    predictor: StockPredictor,
+    dataset: Dataset,
+    version: str,
+    facts: dict[str, Any],
+    evaluation: WalkForward | None = None,
+) -> None:
     """Write the page.
 
     Parameters
@@ -39,15 +50,18 @@ def write_page(path: Path, predictor: StockPredictor, dataset: Dataset, version:
         Which model this is.
     facts : dict
         ``data``, ``split``, ``metrics``, ``baselines`` and ``skill`` of its metadata.
+    evaluation : WalkForward, optional
+        A walk-forward evaluation of the same bars.
     """
     evidence = {name: _evidence(predictor, dataset, getattr(dataset, name)) for name in ("validation", "test")}
     sections = [
         _header(predictor, version, evidence["test"], facts),
-        _section("Data and split", _data(facts)),
-        _section("Metrics", _metrics(evidence, facts)),
-        _section("Pictures", _pictures(predictor, dataset)),
-        _section("Certificate", CERTIFICATE_BEGIN + _NO_CERTIFICATE + CERTIFICATE_END),
-        _section("Model card", _card(predictor, facts)),
+        section("Data and split", _data(facts)),
+        section("Metrics", _metrics(evidence, facts)),
+        *([section("Walking forward", render_walk_forward_section(evaluation))] if evaluation else []),
+        section("Pictures", _pictures(predictor, dataset)),
+        section("Certificate", CERTIFICATE_BEGIN + _NO_CERTIFICATE + CERTIFICATE_END),
+        section("Model card", _card(predictor, facts)),
     ]
     title = escape(f"{predictor.model_type} {version}: training report")
     path.write_text(
@@ -72,23 +86,9 @@ def _evidence(predictor: StockPredictor, dataset: Dataset, part: Part) -> Eviden
     return gather_evidence(part, predictor.predict(part.X), predictor.predict_proba(part.X)[:, 1], baselines)
 
 
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>\n{content}</section>"
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    """Return a table; what stands in the first column heads its row. Cells are escaped."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-        for first, *cells in rows
-    )
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n'
-
-
 def _header(predictor: StockPredictor, version: str, test: Evidence, facts: dict[str, Any]) -> str:
     name, gain = min(test.gains.items(), key=lambda item: item[1].estimate)
-    shown = f"{_points(gain)} against {name.replace('_', ' ')}"
+    shown = f"{_points(gain)} against {plain(name)}"
     if gain.low > 0:
         kind, verdict = "good", f"On the test rows the model is more accurate than both baselines: {shown}."
     else:
@@ -96,7 +96,7 @@ def _header(predictor: StockPredictor, version: str, test: Evidence, facts: dict
     data = facts["data"]
     tickers = ", ".join(data["tickers"][:5]) + (" and others" if len(data["tickers"]) > 5 else "")
     return (
-        f"<header><p>Tickline training report</p><h1>{escape(predictor.model_type.replace('_', ' '))} "
+        f"<header><p>Tickline training report</p><h1>{escape(plain(predictor.model_type))} "
         f"<span>{escape(version)}</span></h1><p>{escape(tickers)}, {escape(data['first_date'])} to "
         f'{escape(data["last_date"])}</p><p class="verdict {kind}">{escape(verdict)}</p></header>'
     )
@@ -115,7 +115,7 @@ def _data(facts: dict[str, Any]) -> str:
         f"<p>{data['bars']:,} daily bars from {escape(data['source'])}. Parts follow each other in time and are never "
         "shuffled; the last row before a boundary is left out, because its target reads a bar of the next part.</p>"
         f'<div class="split" role="img" aria-label="shares of the parts in time">{shares}</div>'
-        + _table(["part", "rows", "first bar", "last bar"], rows)
+        + table(["part", "rows", "first bar", "last bar"], rows)
         + f'<p class="note">SHA-256 of the bars: <code>{escape(data["sha256"])}</code></p>'
     )
 
@@ -128,15 +128,15 @@ def _metrics(evidence: dict[str, Evidence], facts: dict[str, Any]) -> str:
             [_NAMES.get(metric, metric), _interval(interval)] + [_number(baselines[name][metric]) for name in baselines]
             for metric, interval in found.metrics.items()
         ]
-        heads = ["metric", f"model, {CONFIDENCE:.0%} interval", *(name.replace("_", " ") for name in baselines)]
+        heads = ["metric", f"model, {CONFIDENCE:.0%} interval", *(plain(name) for name in baselines)]
         gains = []
         for name, gain in found.gains.items():
             shown = (100 * gain.estimate, 100 * gain.low, 100 * gain.high)
-            gains.append((f"over {name.replace('_', ' ')}", *shown))
+            gains.append((plain(name), *shown))
         text.append(
-            f"<h3>{part.capitalize()}</h3>{_table(heads, rows)}<figure>"
+            f"<h3>{part.capitalize()}</h3>{table(heads, rows, kind='wide narrow')}<figure>"
             + intervals(f"gain in accuracy, {part}", gains, 0.0, "no gain")
-            + f"<figcaption>Gain in accuracy in percentage points, with {CONFIDENCE:.0%} intervals: "
+            + f"<figcaption>Gain in accuracy over each baseline in percentage points, with {CONFIDENCE:.0%} intervals: "
             + "; ".join(f"{name} {value:+.1f} ({low:+.1f} to {high:+.1f})" for name, value, low, high in gains)
             + ".</figcaption></figure>"
         )
@@ -157,8 +157,8 @@ def _pictures(predictor: StockPredictor, dataset: Dataset) -> str:
             _calibration(test.y, probability),
             "How often UP came for each predicted probability, in groups of equal size, with 95 % intervals of each.",
         ),
-        (_confusion(test.y, predictor.predict(test.X)), "What was predicted and what happened on the test rows."),
         (_importance(predictor), f"Feature importance ({feature_importance(predictor)[1]}); the line: all equal."),
+        (_confusion(test.y, predictor.predict(test.X)), "What was predicted and what happened on the test rows."),
     ]
     drawn = "".join(
         f"<figure>{figure}<figcaption>{escape(caption)}</figcaption></figure>" for figure, caption in figures
@@ -204,7 +204,7 @@ def _confusion(y: NDArray[np.int64], predicted: NDArray[np.int64]) -> str:
         [label, *(f"{matrix[row, column]:,} ({matrix[row, column] / len(y):.1%})" for column in range(2))]
         for row, label in enumerate(LABELS)
     ]
-    return _table(heads, rows)
+    return table(heads, rows, kind="wide narrow")
 
 
 def _importance(predictor: StockPredictor) -> str:
@@ -217,7 +217,7 @@ def _importance(predictor: StockPredictor) -> str:
 def _card(predictor: StockPredictor, facts: dict[str, Any]) -> str:
     params = ", ".join(f"{name} = {value}" for name, value in predictor.params.items())
     entries = {
-        "What it is": f"A {predictor.model_type.replace('_', ' ')} of scikit-learn over 22 standardized features of "
+        "What it is": f"A {plain(predictor.model_type)} of scikit-learn over 22 standardized features of "
         f"daily bars ({params}; seed {predictor.seed}). It gives the probability that the next bar closes higher.",
         "What it is for": "Measuring, testing and operating an inference server with a model on real data; research on "
         "daily bars, beside baselines; a template for models of your own.",
@@ -240,7 +240,8 @@ def _number(value: float | None) -> str:
 def _interval(found: Interval) -> str:
     if np.isnan(found.estimate):
         return "-"
-    return f"{found.estimate:.3f} ({found.low:.3f} to {found.high:.3f})"
+    # Spaces that do not break keep the bounds together.
+    return f"{found.estimate:.3f} ({found.low:.3f}\u00a0to\u00a0{found.high:.3f})"
 
 
 def _points(gain: Interval) -> str:

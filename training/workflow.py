@@ -15,16 +15,14 @@ from training.defaults import EMBARGO, MODEL_TYPES, MODEL_VERSION, SEED
 from training.errors import ModelError
 from training.metrics import accuracy_gain, baseline_predictions, classification_metrics
 from training.predictor import StockPredictor
-from training.report import write_report
 from training.report_page import PAGE_FILE, write_page
 from training.search import SEARCH_FOLDS, search
 from training.staging import publish_directory
 from training.walk_forward import WalkForward
-from training.walk_forward_picture import draw_walk_forward
 
 DATASET_FILE = "datasets.npz"
 REPORT_DIRECTORY = "report"
-FORECASTS_FILE, PICTURE_FILE = "walk_forward.csv", "walk_forward.png"
+FORECASTS_FILE = "walk_forward.csv"
 
 
 def train_model(
@@ -147,16 +145,14 @@ def publish_model(
     on_stage("report")
     try:
         with publish_directory(model_path) as staging:
-            write_report(staging / REPORT_DIRECTORY, predictor, dataset)
-            write_page(staging / REPORT_DIRECTORY / PAGE_FILE, predictor, dataset, version, known)
+            (staging / REPORT_DIRECTORY).mkdir()
+            write_page(staging / REPORT_DIRECTORY / PAGE_FILE, predictor, dataset, version, known, evaluation)
             if evaluation:
                 evaluation.write(staging / REPORT_DIRECTORY / FORECASTS_FILE)
-                draw_walk_forward(evaluation, staging / REPORT_DIRECTORY / PICTURE_FILE)
             dataset.save(staging / DATASET_FILE)
             predictor.save(staging, version=version, facts=known)
         if not evaluation:  # that of an earlier run says nothing of this model
-            for name in (FORECASTS_FILE, PICTURE_FILE):
-                (model_path / REPORT_DIRECTORY / name).unlink(missing_ok=True)
+            (model_path / REPORT_DIRECTORY / FORECASTS_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"{model_path}: the model cannot be written: {error.strerror or error}") from error
     return predictor.metadata

@@ -87,9 +87,9 @@ def test_a_run_holds_everything_that_is_known_of_a_model(uri: str, tracked: Path
     assert metrics["test/accuracy"] == metadata["metrics"]["test"]["accuracy"]
     assert metrics["test/majority_class/roc_auc"] == 0.5
     assert run["inputs"]["dataset_inputs"][0]["dataset"]["digest"] == metadata["data"]["sha256"][:36]
-    pictures = ask(uri, f"artifacts/list?run_id={version['run_id']}&path=report")["files"]
+    report = ask(uri, f"artifacts/list?run_id={version['run_id']}&path=report")["files"]
     local = {f"report/{path.name}" for path in (tracked / "report").iterdir()}
-    assert {entry["path"] for entry in pictures} == local
+    assert {entry["path"] for entry in report} == local
     tags = {tag["key"]: tag["value"] for tag in version["tags"]}
     assert tags["tickline.sha256"] == read_sealed(tracked / "model.onnx")[1]
 

@@ -19,7 +19,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of an exported model."""
     folder = tmp_path_factory.mktemp("models")
     where = ["--model-path", str(folder)]
-    assert tickline.main(["train", "--source", "synthetic", "--days", "600", "--model", "logistic", *where]) == 0
+    bars = ["--source", "synthetic", "--days", "600"]
+    assert tickline.main(["train", *bars, "--model", "logistic", "--walk-forward", "2", *where]) == 0
     assert tickline.main(["export", *where]) == 0
     return folder / "report" / "index.html"
 
@@ -46,7 +47,7 @@ def test_it_can_be_read_in_every_view(
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         boxes = [box for svg in page.locator("svg").all() if (box := svg.bounding_box())]
-        assert len(boxes) == 5
+        assert len(boxes) == 7
         assert all(box["width"] > 200 for box in boxes)
     finally:
         context.close()

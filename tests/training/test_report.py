@@ -1,46 +1,18 @@
-from dataclasses import replace
-from pathlib import Path
+"""What the report shows of a model: weights that are shares, and groups that hold every row once."""
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from training.dataset import Dataset
 from training.defaults import MODEL_TYPES
 from training.predictor import StockPredictor
-from training.report import feature_importance, write_report
-
-PICTURES = ["calibration.png", "confusion.png", "feature_importance.png", "roc.png"]
+from training.report import calibration, feature_importance
 
 
 def train(model_type: str, dataset: Dataset) -> StockPredictor:
     """Return a small trained model."""
     params = {} if model_type == "logistic" else {"n_estimators": 5}
     return StockPredictor(model_type, params).train(dataset.train.X, dataset.train.y)
-
-
-def test_four_pictures_that_show_something(dataset: Dataset, tmp_path: Path) -> None:
-    write_report(tmp_path / "report", train("random_forest", dataset), dataset)
-    assert sorted(path.name for path in tmp_path.rglob("*.png")) == PICTURES
-    for name in PICTURES:
-        pixels = imread(tmp_path / "report" / name)
-        assert min(pixels.shape[:2]) >= 600
-        assert pixels.std() > 0.05
-
-
-def test_every_picture_shows_the_model(dataset: Dataset, tmp_path: Path) -> None:
-    for model_type in ("random_forest", "gradient_boosting"):
-        write_report(tmp_path / model_type, train(model_type, dataset), dataset)
-    for name in PICTURES:
-        one, other = (imread(tmp_path / model_type / name) for model_type in ("random_forest", "gradient_boosting"))
-        # Below the title, which names the model type.
-        assert not np.array_equal(one[80:], other[80:])
-
-
-def test_a_test_part_of_one_class_can_be_drawn(dataset: Dataset, tmp_path: Path) -> None:
-    flat = replace(dataset, test=replace(dataset.test, y=np.zeros_like(dataset.test.y)))
-    write_report(tmp_path, train("logistic", dataset), flat)
-    assert sorted(path.name for path in tmp_path.iterdir()) == PICTURES
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
@@ -57,3 +29,17 @@ def test_importance_finds_the_feature_that_decides(dataset: Dataset) -> None:
     for model_type in MODEL_TYPES:
         predictor = StockPredictor(model_type).train(X, (X[:, 9] > 0).astype(np.int64))
         assert feature_importance(predictor)[0].argmax() == 9
+
+
+def test_calibration_groups_hold_every_row_once() -> None:
+    random = np.random.default_rng(0)
+    probability = random.random(1003)
+    y = (random.random(1003) < probability).astype(np.int64)
+    predicted, observed, error = calibration(y, probability)
+    order = np.argsort(probability, kind="stable")
+    for group, rows in enumerate(np.array_split(order, 10)):
+        share = y[rows].mean()
+        assert predicted[group] == pytest.approx(probability[rows].mean())
+        assert observed[group] == pytest.approx(share)
+        assert error[group] == pytest.approx(1.96 * np.sqrt(share * (1 - share) / len(rows)))
+    assert np.all(np.abs(predicted - observed) < 2 * error)

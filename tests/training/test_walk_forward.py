@@ -11,7 +11,6 @@ from training.features import label_rows
 from training.metrics import baseline_probabilities
 from training.predictor import StockPredictor
 from training.walk_forward import MODEL, Plan, WalkForward, walk_forward
-from training.walk_forward_picture import draw_walk_forward
 
 PLAN = Plan(folds=3, embargo=2, cost=5)
 
@@ -84,14 +83,12 @@ def test_the_figures_are_those_of_the_forecasts(found: WalkForward, two_tickers:
     assert accounts["buy_and_hold"]["exposure"] == pytest.approx(1)
 
 
-def test_forecasts_are_written_and_drawn(found: WalkForward, tmp_path: Path) -> None:
+def test_forecasts_are_written(found: WalkForward, tmp_path: Path) -> None:
     found.write(tmp_path / "walk_forward.csv")
     frame = pd.read_csv(tmp_path / "walk_forward.csv")
     np.testing.assert_allclose(frame["model"], found.probabilities[MODEL])
     assert frame.columns.tolist()[:5] == ["Date", "Ticker", "Fold", "Target", "Return"]
     assert frame["Target"].tolist() == (frame["Return"] > 0).astype(int).tolist()
-    draw_walk_forward(found, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_targets_of_one_class_are_refused(bars: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from training.data import write_table
 from training.predictor import StockPredictor
 from training.walk_forward import Plan
 from training.walk_forward_commands import plan_of, render_walk_forward
+from training.walk_forward_words import account_table, fold_table, forecast_verdict, money_verdict
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +68,19 @@ def test_train_walks_forward_first_and_reports_it(capsys: pytest.CaptureFixture[
     assert len(trials) == 4
     assert trials[0]["log_loss"] == min(trial["log_loss"] for trial in trials)
     assert StockPredictor.load("models").params == trials[0]["params"]
-    evidence = {"walk_forward.png", "walk_forward.csv"}
-    assert evidence <= {path.name for path in Path("models/report").iterdir()}
+    report = Path("models/report")
+    page, evaluation = (report / "index.html").read_text(), metadata["walk_forward"]
+    for verdict in (forecast_verdict(evaluation), money_verdict(evaluation)):
+        assert verdict in page
+    for _, rows in (fold_table(evaluation), account_table(evaluation)):
+        for row in rows:
+            cells = re.escape(row[0]) + "".join(f"</t[dh]><td[^>]*>{re.escape(cell)}" for cell in row[1:])
+            assert re.search(cells, page), row
+    assert "value of each account" in page
+    assert (report / "walk_forward.csv").exists()
     assert tickline.main(["train", "--data", "bars.csv", "--model", "logistic"]) == 0
-    assert not evidence & {path.name for path in Path("models/report").iterdir()}, "another model's evidence"
+    assert "Walking forward" not in (report / "index.html").read_text(), "another model's evidence"
+    assert not (report / "walk_forward.csv").exists(), "another model's evidence"
 
 
 def summary(**gains: tuple[float, float]) -> dict[str, Any]:

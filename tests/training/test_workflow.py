@@ -17,11 +17,7 @@ FILES = {
     "scaler.joblib",
     "metadata.json",
     "datasets.npz",
-    "report/roc.png",
-    "report/calibration.png",
     "report/index.html",
-    "report/confusion.png",
-    "report/feature_importance.png",
 }
 
 
@@ -107,7 +103,7 @@ def test_a_failed_run_leaves_the_old_model(bars: pd.DataFrame, tmp_path: Path, m
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(workflow, "write_report", fail)
+    monkeypatch.setattr(workflow, "write_page", fail)
     with pytest.raises(ModelError, match="models: the model cannot be written: No space left on device"):
         train_model(bars, path, source="test", model_type="gradient_boosting", params={"n_estimators": 3})
     assert StockPredictor.load(path).metadata == old
