@@ -20,12 +20,12 @@ _SPELLINGS = {
     "Close": {"close", "c"},
     "Volume": {"volume", "vol", "v"},
 }
-_ADJUSTED_CLOSE = {"adjclose", "adjustedclose"}
+_OTHER_CLOSES = {"adjclose", "adjustedclose", "closelast", "last", "price"}
 
 
 def plain_name(name: str) -> str:
     """Return the name of a column without what spellings differ in: case, blanks and punctuation."""
-    return re.sub(r"[\s_\-.]", "", name).lower()
+    return re.sub(r"[\s_\-./<>*]", "", name).lower()
 
 
 def match_bar_columns(
@@ -36,7 +36,7 @@ def match_bar_columns(
     Parameters
     ----------
     header : sequence of str
-        Names of the columns of a table. An adjusted close counts only where there is no other close.
+        Names of the columns of a table. An adjusted close, a last and a bare price count only where there is no close.
     required, optional : sequence of str
         Names of `BAR_COLUMNS` to look for.
 
@@ -55,7 +55,7 @@ def match_bar_columns(
     for column in (column for column in BAR_COLUMNS if column in required or column in optional):
         found = [name for name in header if plain[name] in _SPELLINGS[column]]
         if not found and column == "Close":
-            found = [name for name in header if plain[name] in _ADJUSTED_CLOSE]
+            found = [name for name in header if plain[name] in _OTHER_CLOSES]
         if len(found) > 1:
             raise TicklineError(f"expected one column for {column}, got {', '.join(map(repr, found))}")
         if found:

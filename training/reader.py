@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features_fast.columns import match_bar_columns
 from features_fast.errors import TicklineError
+from features_fast.foreign_text import has_decimal_comma, is_empty, read_number, read_table, rewrite_dates
 from training.errors import DataError
 
 PRICES: tuple[str, ...] = ("Open", "High", "Low", "Close")
@@ -24,6 +25,7 @@ class _Cells:
     path: Path
     rows: NDArray[np.int64]
     columns: dict[str, Sequence[object]]
+    may_have_decimal_commas: bool = False
 
     def refuse(self, position: int, column: str, expected: str) -> DataError:
         """Return the error that points at one cell."""
@@ -39,10 +41,14 @@ def read_bars(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        A file that ends in ``.parquet``, or a CSV file with a header. Columns are found by their common names in any
-        case (``date``, ``timestamp``, ``o``, ``Vol``, ``symbol``); an adjusted close counts only where there is no
-        other close, further columns are ignored. Without a ticker column all bars belong to one ticker, named after
-        the file. Dates are ISO 8601; one with an offset is converted to UTC.
+        A file that ends in ``.parquet``, or a CSV file with a header and commas, semicolons, tabs or bars between
+        cells. Columns are found by their common names in any case and order (``date``, ``timestamp``, ``o``, ``Vol.``,
+        ``Close/Last``, ``symbol``); an adjusted close, a last or a price counts only where there is no close, further
+        columns are ignored. Without a ticker column all bars belong to one ticker, named after the file. Dates are ISO
+        8601, where an offset is converted to UTC, or all of one other form, see
+        `features_fast.foreign_text.rewrite_dates`. Numbers of a CSV file may have marks of thousands, a decimal
+        comma, a sign of currency, and volumes a K, M or B behind them; a row without any of the five numbers is left
+        out.
 
     Returns
     -------
@@ -63,9 +69,11 @@ def read_bars(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path}: expected at least one row of bars, got none")
     names = _match_columns(path, list(cells.columns))
 
+    cells = _with_numbers(cells, [names[name] for name in (*PRICES, "Volume")])
     dates = _dates(cells, names["Date"])
     tickers = _tickers(cells, names.get("Ticker"))
-    numbers = {name: _numbers(cells, names[name]) for name in (*PRICES, "Volume")}
+    decimal_comma = cells.may_have_decimal_commas and _has_decimal_comma(cells, [names[name] for name in PRICES])
+    numbers = {name: _numbers(cells, names[name], decimal_comma, name == "Volume") for name in (*PRICES, "Volume")}
     for name in PRICES:
         _refuse_where(cells, names[name], numbers[name] <= 0, "a positive price")
     _refuse_where(cells, names["Volume"], numbers["Volume"] < 0, "a volume of 0 or more")
@@ -86,24 +94,16 @@ def _read_csv(path: Path) -> _Cells:
     try:
         # utf-8-sig drops the byte order mark that spreadsheets write.
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            lines, rows = [], []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DataError(
-                        f"{path}, row {reader.line_num}: expected {len(header)} cells as in the header, got {len(row)}"
-                    )
-                lines.append(reader.line_num)
-                rows.append(row)
+            table = read_table(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected CSV text in UTF-8: {error}") from error
-    _refuse_repeated(path, header)
-    return _Cells(path, np.array(lines, dtype=np.int64), dict(zip(header, zip(*rows, strict=True), strict=False)))
+    except TicklineError as error:
+        raise DataError(f"{path}, {error}") from None
+    _refuse_repeated(path, table.header)
+    columns: dict[str, Sequence[object]] = dict(zip(table.header, zip(*table.rows, strict=True), strict=False))
+    return _Cells(path, np.array(table.lines, dtype=np.int64), columns, not table.commas_part)
 
 
 def _read_parquet(path: Path) -> _Cells:
@@ -145,20 +145,43 @@ def _refuse_where(cells: _Cells, column: str, wrong: NDArray[np.bool_], expected
         raise cells.refuse(int(wrong.argmax()), column, expected)
 
 
-def _numbers(cells: _Cells, column: str) -> NDArray[np.float64]:
+def _with_numbers(cells: _Cells, columns: list[str]) -> _Cells:
+    """Leave out rows of text that have none of the numbers of a bar, as holidays and the ends of tables have."""
+    given = zip(*(cells.columns[column] for column in columns), strict=True)
+    empty = np.array([all(isinstance(cell, str) and is_empty(cell) for cell in row) for row in given])
+    if not empty.any():
+        return cells
+    if empty.all():
+        raise DataError(f"{cells.path}: expected at least one row with numbers, got none")
+    kept: list[int] = np.flatnonzero(~empty).tolist()
+    texts: dict[str, Sequence[object]] = {
+        name: [values[place] for place in kept] for name, values in cells.columns.items()
+    }
+    return replace(cells, rows=cells.rows[kept], columns=texts)
+
+
+def _has_decimal_comma(cells: _Cells, columns: list[str]) -> bool:
+    try:
+        return has_decimal_comma(str(cell) for column in columns for cell in cells.columns[column])
+    except TicklineError as error:
+        raise DataError(f"{cells.path}: {error}") from None
+
+
+def _numbers(cells: _Cells, column: str, decimal_comma: bool, suffixes: bool) -> NDArray[np.float64]:
     """Return a column as float64, every cell finite."""
-    numbers = np.array([_number(cell) for cell in cells.columns[column]], dtype=np.float64)
+    read = [_number(cell, decimal_comma, suffixes) for cell in cells.columns[column]]
+    numbers = np.array(read, dtype=np.float64)
     _refuse_where(cells, column, ~np.isfinite(numbers), "a number")
     return numbers
 
 
-def _number(cell: object) -> float:
+def _number(cell: object, decimal_comma: bool, suffixes: bool) -> float:
     """Return the value of a cell, NaN where it is no number."""
-    # float() rounds correctly, which pandas' own parser does not promise, but it also reads "1_000".
-    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
-        return math.nan
+    if isinstance(cell, str):
+        value = read_number(cell, decimal_comma=decimal_comma, suffixes=suffixes)
+        return math.nan if value is None else value
     try:
-        return float(cell)  # type: ignore[arg-type]
+        return math.nan if isinstance(cell, bool) else float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return math.nan
 
@@ -166,9 +189,19 @@ def _number(cell: object) -> float:
 def _dates(cells: _Cells, column: str) -> NDArray[np.datetime64]:
     """Return a column as dates without a zone."""
     texts = [str(cell) for cell in cells.columns[column]]
-    parsed = pd.to_datetime(pd.Series(texts), format="ISO8601", errors="coerce", utc=True)
+    parsed = _parse_dates(texts)
+    if parsed.isna().any():
+        try:
+            rewritten = rewrite_dates(texts)
+        except TicklineError as error:
+            raise DataError(f"{cells.path}, column {column!r}: {error}") from None
+        parsed = parsed if rewritten is None else _parse_dates(rewritten)
     _refuse_where(cells, column, parsed.isna().to_numpy(), "an ISO 8601 date such as 2026-01-15")
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+
+
+def _parse_dates(texts: list[str]) -> "pd.Series[pd.Timestamp]":
+    return pd.to_datetime(pd.Series(texts), format="ISO8601", errors="coerce", utc=True)
 
 
 def _tickers(cells: _Cells, column: str | None) -> list[str]:

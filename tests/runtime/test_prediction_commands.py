@@ -131,7 +131,7 @@ def test_bars_of_two_tickers(forest_path: Path, tmp_path: Path, capsys: Capture)
     ("content", "fault"),
     [
         ("open,high,low,close,volume\n1,2,1,2,x\n", "line 2, column volume: expected a number, got 'x'"),
-        ("open,high,low,close,volume\n1,2,1,2\n", "line 2: expected 5 cells, got 4"),
+        ("open,high,low,close,volume\n1,2,1,2\n", "row 2: expected 5 cells as in the header, got 4"),
         ("open,high,low,close,volume\n", "expected a header and at least one line"),
         ("open,high,low,close,volume\n2,2,1,2,3\n", "bars: expected at least 50 bars, got 1"),
         ("SMA_5,SMA_10\n1,2\n", "missing"),
