@@ -53,7 +53,7 @@ test-python: .venv/kernels ## run these tests alone, with the Python that PYTHON
 
 test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus, chromium or kubectl; installs on Debian what is missing
 	tests/system/install
-	$(BIN)/pytest -m system
+	$(BIN)/pytest -m system --numprocesses 2 --dist loadfile
 
 test-ray: .venv/kernels .venv-ray/installed ## run the tests that need Ray, which takes as much room as all the rest
 	$(BIN)/pytest -m ray

@@ -7,6 +7,17 @@ import pytest
 
 import tickline
 
+SHOWN = "shown"
+"""Property of a test under which it records a line for the end of the run."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the lines that tests have recorded for it, in whatever process they ran."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == SHOWN:
+                terminalreporter.write_line(str(line))
+
 
 @pytest.fixture(scope="session")
 def sp500_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

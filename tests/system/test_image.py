@@ -4,16 +4,17 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sklearn.pipeline import Pipeline
 
 from export import export_classifier
+from tests.conftest import SHOWN
 from tests.export.samples import MODEL_TYPES, fitted, market
 from tests.serving import Connection, wait_until
 from tests.system.containers import (
@@ -79,29 +80,26 @@ def peak_memory(name: str) -> int:
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
-    """Lines for the log of a run that passes too."""
-    lines: list[str] = []
-    yield lines
-    with capsys.disabled():
-        sys.stdout.write("".join(f"\n  {line}" for line in lines))
+def show(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What writes a line at the end of a run that passes too."""
+    return partial(record_property, SHOWN)
 
 
-def test_its_layers_are_small(image: str, show: list[str]) -> None:
+def test_its_layers_are_small(image: str, show: Callable[[str], None]) -> None:
     over_base = size(image) - size(BASE)
-    show.append(f"layers over {BASE}: {over_base / MEGABYTE:.1f} MB, at most {MOST_BYTES_OVER_BASE / MEGABYTE:.0f}")
+    show(f"layers over {BASE}: {over_base / MEGABYTE:.1f} MB, at most {MOST_BYTES_OVER_BASE / MEGABYTE:.0f}")
     assert 0 < over_base <= MOST_BYTES_OVER_BASE
 
 
 @pytest.mark.parametrize("limit", ["128m", "512m"])
 def test_it_serves_every_route_hardened_in_little_memory(
-    image: str, models: Path, forest: Pipeline, limit: str, show: list[str]
+    image: str, models: Path, forest: Pipeline, limit: str, show: Callable[[str], None]
 ) -> None:
     options = ("--memory", limit, "--memory-swap", limit, *ONE_COMPILED)
     began = time.monotonic()
     with container(image, models, *HARDENED, *options) as (name, port):
         wait_until_ready(port)
-        show.append(f"--memory {limit}: ready {time.monotonic() - began:.2f} s after `docker run`")
+        show(f"--memory {limit}: ready {time.monotonic() - began:.2f} s after `docker run`")
         idle = server_memory(name)
         connection = Connection(port)
         ask_every_route(connection, forest, TOKEN)
@@ -109,7 +107,7 @@ def test_it_serves_every_route_hardened_in_little_memory(
         assert connection.request("POST", "/predict/batch", body, {"Content-Type": RAW}).json()["count"] == 30_000
         connection.close()
         peak = peak_memory(name) // MEGABYTE
-        show.append(f"resident {idle // 1000} MB idle, {server_memory(name) // 1000} MB after all; peak {peak} MB")
+        show(f"resident {idle // 1000} MB idle, {server_memory(name) // 1000} MB after all; peak {peak} MB")
         assert docker("inspect", "--format", "{{.State.OOMKilled}} {{.State.Running}}", name) == "false true"
 
 
