@@ -6,12 +6,23 @@ NumPy, msgspec and httptools are all that they need.
 from runtime.client.asynchronous import AsyncClient
 from runtime.client.blocking import Client
 from runtime.client.errors import ClientError, DeadlineError, NoAnswerError, RefusedError
-from runtime.client.results import BadRow, BarPrediction, Batch, ModelInfo, Prediction
+from runtime.client.results import (
+    BadRow,
+    BarPrediction,
+    BarPredictions,
+    Batch,
+    ModelInfo,
+    Prediction,
+    Reload,
+    Symbol,
+    SymbolPrediction,
+)
 
 __all__ = [
     "AsyncClient",
     "BadRow",
     "BarPrediction",
+    "BarPredictions",
     "Batch",
     "Client",
     "ClientError",
@@ -20,4 +31,7 @@ __all__ = [
     "NoAnswerError",
     "Prediction",
     "RefusedError",
+    "Reload",
+    "Symbol",
+    "SymbolPrediction",
 ]

@@ -14,7 +14,16 @@ from runtime.client import calls
 from runtime.client.calls import Call, Result
 from runtime.client.conversation import Exchange, Pause, Server
 from runtime.client.http import LostError, Reply
-from runtime.client.results import BarPrediction, Batch, ModelInfo, Prediction
+from runtime.client.results import (
+    BarPrediction,
+    BarPredictions,
+    Batch,
+    ModelInfo,
+    Prediction,
+    Reload,
+    Symbol,
+    SymbolPrediction,
+)
 
 _PIECE = 1 << 18
 
@@ -51,7 +60,18 @@ class AsyncClient:
 
     async def predict_batch(self, rows: Any, *, strict: bool = False, timeout: float | None = None) -> Batch:
         """Predict many rows; see `Client.predict_batch`."""
-        return await self.run(calls.predict_batch(rows, strict), timeout)
+        seconds = self._timeout if timeout is None else timeout
+        if not calls.is_long_frame(rows):
+            return await self.run(calls.predict_batch(rows, strict), seconds)
+        end = time.monotonic() + seconds
+        before = await self.model_info(timeout=seconds)
+        call = calls.predict_batch(rows, strict, before.feature_names)
+        batch = await self.run(call, end - time.monotonic())
+        after = await self.model_info(timeout=end - time.monotonic())
+        if after.sha256 == before.sha256:
+            return batch
+        # A reload came between, perhaps with another order of features.
+        return await self.run(calls.predict_batch(rows, strict), end - time.monotonic())
 
     async def predict_probabilities(
         self, rows: Any, *, raw: bool = False, timeout: float | None = None
@@ -63,7 +83,7 @@ class AsyncClient:
         """Predict the newest bar; see `Client.predict_bars`."""
         return await self.run(calls.predict_bars(bars), timeout)
 
-    async def predict_every_bar(self, bars: Any, *, timeout: float | None = None) -> list[BarPrediction]:
+    async def predict_every_bar(self, bars: Any, *, timeout: float | None = None) -> BarPredictions:
         """Predict every bar from the 50th on."""
         return await self.run(calls.predict_every_bar(bars), timeout)
 
@@ -71,9 +91,42 @@ class AsyncClient:
         """Say which model is served."""
         return await self.run(calls.model_info(), timeout)
 
-    async def reload(self, *, timeout: float | None = None) -> None:
+    async def seed_symbol(self, ticker: str, bars: Any, *, timeout: float | None = None) -> SymbolPrediction:
+        """Begin a symbol with its history; see `Client.seed_symbol`."""
+        return await self.run(calls.seed_symbol(ticker, bars), timeout)
+
+    async def add_bar(self, ticker: str, bar: Any, *, timeout: float | None = None) -> SymbolPrediction:
+        """Have a symbol take its next bar, and predict it; see `Client.add_bar`."""
+        return await self.run(calls.add_bar(ticker, bar), timeout)
+
+    async def describe_symbol(self, ticker: str, *, timeout: float | None = None) -> Symbol:
+        """Say what is held of a symbol."""
+        return await self.run(calls.describe_symbol(ticker), timeout)
+
+    async def forget_symbol(self, ticker: str, *, timeout: float | None = None) -> None:
+        """Have the server forget a symbol."""
+        await self.run(calls.forget_symbol(ticker), timeout)
+
+    async def reload(
+        self,
+        *,
+        version: str | None = None,
+        max_flips: int | None = None,
+        max_probability_change: float | None = None,
+        timeout: float | None = None,
+    ) -> Reload:
         """Have the server read its model file again; see `Client.reload`."""
-        await self.run(calls.reload(), timeout)
+        return await self.run(calls.reload(version, max_flips, max_probability_change), timeout)
+
+    async def rollback(
+        self,
+        *,
+        max_flips: int | None = None,
+        max_probability_change: float | None = None,
+        timeout: float | None = None,
+    ) -> Reload:
+        """Have the server serve what it served before; see `Client.rollback`."""
+        return await self.run(calls.rollback(max_flips, max_probability_change), timeout)
 
     async def metrics(self, *, timeout: float | None = None) -> str:
         """Return all metrics in the text of Prometheus."""

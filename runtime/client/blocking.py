@@ -13,7 +13,16 @@ from runtime.client import calls
 from runtime.client.calls import Call, Result
 from runtime.client.conversation import Exchange, Pause, Server
 from runtime.client.http import LostError, Reply
-from runtime.client.results import BarPrediction, Batch, ModelInfo, Prediction
+from runtime.client.results import (
+    BarPrediction,
+    BarPredictions,
+    Batch,
+    ModelInfo,
+    Prediction,
+    Reload,
+    Symbol,
+    SymbolPrediction,
+)
 
 _PIECE = 1 << 18
 
@@ -69,13 +78,25 @@ class Client:
         Parameters
         ----------
         rows : DataFrame or (n, features) array_like
-            A DataFrame of exactly the model's features, in any order, or numbers in the model's order.
+            A DataFrame of exactly the model's features, in any order, or numbers in the model's order. A DataFrame of
+            100 rows or more travels as numbers, after the server has been asked for the model's order.
         strict : bool
             Raise `RefusedError` for the first bad row instead.
         timeout : float, optional
             Seconds, in place of the client's.
         """
-        return self.run(calls.predict_batch(rows, strict), timeout)
+        seconds = self._timeout if timeout is None else timeout
+        if not calls.is_long_frame(rows):
+            return self.run(calls.predict_batch(rows, strict), seconds)
+        end = time.monotonic() + seconds
+        before = self.model_info(timeout=seconds)
+        call = calls.predict_batch(rows, strict, before.feature_names)
+        batch = self.run(call, end - time.monotonic())
+        after = self.model_info(timeout=end - time.monotonic())
+        if after.sha256 == before.sha256:
+            return batch
+        # A reload came between, perhaps with another order of features.
+        return self.run(calls.predict_batch(rows, strict), end - time.monotonic())
 
     def predict_probabilities(
         self, rows: Any, *, raw: bool = False, timeout: float | None = None
@@ -105,7 +126,7 @@ class Client:
         """
         return self.run(calls.predict_bars(bars), timeout)
 
-    def predict_every_bar(self, bars: Any, *, timeout: float | None = None) -> list[BarPrediction]:
+    def predict_every_bar(self, bars: Any, *, timeout: float | None = None) -> BarPredictions:
         """Predict every bar from the 50th on; `bars` as in `predict_bars`."""
         return self.run(calls.predict_every_bar(bars), timeout)
 
@@ -113,9 +134,65 @@ class Client:
         """Say which model is served."""
         return self.run(calls.model_info(), timeout)
 
-    def reload(self, *, timeout: float | None = None) -> None:
-        """Have the server read its model file again, in all workers or in none; sent once, whatever happens."""
-        self.run(calls.reload(), timeout)
+    def seed_symbol(self, ticker: str, bars: Any, *, timeout: float | None = None) -> SymbolPrediction:
+        """Begin a symbol with its history, in place of what was held of it; `bars` as in `predict_bars`, any number."""
+        return self.run(calls.seed_symbol(ticker, bars), timeout)
+
+    def add_bar(self, ticker: str, bar: Any, *, timeout: float | None = None) -> SymbolPrediction:
+        """Have a symbol take its next bar, and predict it; sent once, whatever happens.
+
+        Parameters
+        ----------
+        ticker : str
+            A symbol that was seeded.
+        bar : mapping, Series or sequence of 5 numbers
+            Open, high, low, close and volume by name in any case, and perhaps date; or these five in this order. A row
+            of a DataFrame whose index is dates has its date from there.
+        timeout : float, optional
+            Seconds, in place of the client's.
+        """
+        return self.run(calls.add_bar(ticker, bar), timeout)
+
+    def describe_symbol(self, ticker: str, *, timeout: float | None = None) -> Symbol:
+        """Say what is held of a symbol."""
+        return self.run(calls.describe_symbol(ticker), timeout)
+
+    def forget_symbol(self, ticker: str, *, timeout: float | None = None) -> None:
+        """Have the server forget a symbol; sent once, whatever happens."""
+        self.run(calls.forget_symbol(ticker), timeout)
+
+    def reload(
+        self,
+        *,
+        version: str | None = None,
+        max_flips: int | None = None,
+        max_probability_change: float | None = None,
+        timeout: float | None = None,
+    ) -> Reload:
+        """Have the server read its model file again, in all workers or in none; sent once, whatever happens.
+
+        Parameters
+        ----------
+        version : str, optional
+            A version that the server keeps, or its SHA-256, in place of the file.
+        max_flips : int, optional
+            Refuse a model that gives more of the compared rows another label.
+        max_probability_change : float, optional
+            Refuse a model that changes any of their probabilities by more.
+        timeout : float, optional
+            Seconds, in place of the client's.
+        """
+        return self.run(calls.reload(version, max_flips, max_probability_change), timeout)
+
+    def rollback(
+        self,
+        *,
+        max_flips: int | None = None,
+        max_probability_change: float | None = None,
+        timeout: float | None = None,
+    ) -> Reload:
+        """Have the server serve what it served before; bounds as in `reload`, and sent once as well."""
+        return self.run(calls.rollback(max_flips, max_probability_change), timeout)
 
     def metrics(self, *, timeout: float | None = None) -> str:
         """Return all metrics in the text of Prometheus."""

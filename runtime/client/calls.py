@@ -1,9 +1,10 @@
 """What each method of a client sends, and how it reads the reply: for both clients, without a connection."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -11,11 +12,22 @@ from numpy.typing import NDArray
 
 from runtime.client.errors import ClientError, NoAnswerError
 from runtime.client.http import Reply
-from runtime.client.results import BarPrediction, Batch, BatchColumns, ModelInfo, Prediction
+from runtime.client.results import (
+    BarPrediction,
+    BarPredictions,
+    Batch,
+    BatchColumns,
+    ModelInfo,
+    Prediction,
+    Reload,
+    Symbol,
+    SymbolPrediction,
+)
 
 Result = TypeVar("Result")
 
 JSON, NPY, RAW = "application/json", "application/x-npy", "application/octet-stream"
+_LONG_FRAME = 100
 _BAR_FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -25,6 +37,8 @@ class _EveryBar(msgspec.Struct):
 
 _PREDICTION = msgspec.json.Decoder(Prediction)
 _BAR, _EVERY_BAR = msgspec.json.Decoder(BarPrediction), msgspec.json.Decoder(_EveryBar)
+_SYMBOL, _SYMBOL_BAR = msgspec.json.Decoder(Symbol), msgspec.json.Decoder(SymbolPrediction)
+_RELOAD = msgspec.json.Decoder(Reload)
 _COLUMNS, _MODEL = msgspec.json.Decoder(BatchColumns), msgspec.json.Decoder(ModelInfo)
 
 
@@ -75,18 +89,30 @@ def predict_demo() -> Call[Prediction]:
     return Call("GET", "/predict/demo", _decoded(_PREDICTION))
 
 
-def predict_batch(rows: Any, strict: bool) -> Call[Batch]:
-    """Many rows: a DataFrame by the names of its columns, or a matrix in the model's order."""
+def predict_batch(rows: Any, strict: bool, names: Sequence[str] | None = None) -> Call[Batch]:
+    """Many rows: a DataFrame by the names of its columns, or a matrix in the model's order.
+
+    A DataFrame travels as numbers in the order of ``names``, those of the model's features; without them, or where its
+    columns are others, as JSON by name, which takes many times as long, and of which the server says what is wrong.
+    """
     index = None
     if hasattr(rows, "columns"):
         index = rows.index
-        columns = {str(name): rows[name].to_numpy(np.float64).tolist() for name in rows.columns}
-        body, kind = msgspec.json.encode({"columns": columns}), JSON
+        if names is not None and len(rows.columns) == len(names) and set(rows.columns) == set(names):
+            body, kind = _npy(_matrix(rows[list(names)])), NPY
+        else:
+            columns = {str(name): rows[name].to_numpy(np.float64).tolist() for name in rows.columns}
+            body, kind = msgspec.json.encode({"columns": columns}), JSON
     else:
         body, kind = _npy(_matrix(rows)), NPY
     read = _decoded(_COLUMNS)
     target = "/predict/batch?layout=columns" + ("&on_error=fail" if strict else "")
     return Call("POST", target, lambda reply: Batch(read(reply), index), body, {"Content-Type": kind, "Accept": JSON})
+
+
+def is_long_frame(rows: Any) -> bool:
+    """Return whether rows are a DataFrame so long that the model's order of features is worth asking for."""
+    return hasattr(rows, "columns") and len(rows) >= _LONG_FRAME
 
 
 def predict_probabilities(rows: Any, raw: bool) -> Call[NDArray[np.float32]]:
@@ -101,13 +127,14 @@ def predict_bars(bars: Any) -> Call[BarPrediction]:
     return Call("POST", "/predict/bars", _decoded(_BAR), _bars(bars), {"Content-Type": JSON})
 
 
-def predict_every_bar(bars: Any) -> Call[list[BarPrediction]]:
+def predict_every_bar(bars: Any) -> Call[BarPredictions]:
     """Every bar from the 50th on."""
     read = _decoded(_EVERY_BAR)
+    index = bars.index if hasattr(bars, "columns") else None
     return Call(
         "POST",
         "/predict/bars?all=true",
-        lambda reply: read(reply).predictions,
+        lambda reply: BarPredictions(read(reply).predictions, index),
         _bars(bars),
         {"Content-Type": JSON},
     )
@@ -118,9 +145,54 @@ def model_info() -> Call[ModelInfo]:
     return Call("GET", "/model/info", _decoded(_MODEL))
 
 
-def reload() -> Call[None]:
-    """Read the model file again, in all workers or in none. Never sent twice."""
-    return Call("POST", "/reload", lambda reply: None, repeatable=False)
+def reload(version: str | None, max_flips: int | None, max_probability_change: float | None) -> Call[Reload]:
+    """Read the model file again, or serve a version that is kept, in all workers or in none. Never sent twice."""
+    return _reload(version=version, max_flips=max_flips, max_probability_change=max_probability_change)
+
+
+def rollback(max_flips: int | None, max_probability_change: float | None) -> Call[Reload]:
+    """Serve what was served before. Never sent twice: the second time would go back one further."""
+    return _reload(rollback=True, max_flips=max_flips, max_probability_change=max_probability_change)
+
+
+def _reload(**wishes: Any) -> Call[Reload]:
+    given = {name: wish for name, wish in wishes.items() if wish is not None}
+    return Call(
+        "POST", "/reload", _decoded(_RELOAD), msgspec.json.encode(given), {"Content-Type": JSON}, repeatable=False
+    )
+
+
+def seed_symbol(ticker: str, bars: Any) -> Call[SymbolPrediction]:
+    """Begin a symbol with its history, in place of what was held of it."""
+    body = msgspec.json.encode({"bars": _bar_columns(bars)})
+    return Call("PUT", f"{_symbol(ticker)}/bars", _decoded(_SYMBOL_BAR), body, {"Content-Type": JSON})
+
+
+def add_bar(ticker: str, bar: Any) -> Call[SymbolPrediction]:
+    """Take one more bar and predict it. Never sent twice: without dates the bar would count twice."""
+    fields = dict(bar.items()) if hasattr(bar, "items") else dict(zip(_BAR_FIELDS, bar, strict=True))
+    name = getattr(bar, "name", None)  # of a row of a DataFrame: its index
+    if hasattr(name, "isoformat") and not any(str(each).lower() == "date" for each in fields):
+        fields["date"] = name
+    columns = _bar_columns({field: [value] for field, value in fields.items()})
+    body = msgspec.json.encode({"bar": {field: values[0] for field, values in columns.items()}})
+    return Call(
+        "POST", f"{_symbol(ticker)}/bars", _decoded(_SYMBOL_BAR), body, {"Content-Type": JSON}, repeatable=False
+    )
+
+
+def describe_symbol(ticker: str) -> Call[Symbol]:
+    """Say what is held of a symbol."""
+    return Call("GET", _symbol(ticker), _decoded(_SYMBOL))
+
+
+def forget_symbol(ticker: str) -> Call[None]:
+    """Forget a symbol. Never sent twice: the second time there is none."""
+    return Call("DELETE", _symbol(ticker), lambda reply: None, repeatable=False)
+
+
+def _symbol(ticker: str) -> str:
+    return f"/symbols/{quote(ticker, safe='')}"
 
 
 def metrics() -> Call[str]:
@@ -150,6 +222,10 @@ def _read_npy(reply: Reply) -> NDArray[np.float32]:
 
 
 def _bars(bars: Any) -> bytes:
+    return msgspec.json.encode({"bars": _bar_columns(bars)})
+
+
+def _bar_columns(bars: Any) -> dict[str, list[Any]]:
     """Return bars as columns: of a DataFrame or a mapping by name in any case, of a matrix by place."""
     columns: dict[str, list[Any]] = {}
     if isinstance(bars, Mapping) or hasattr(bars, "columns"):
@@ -158,7 +234,10 @@ def _bars(bars: Any) -> bytes:
             if lower in _BAR_FIELDS:
                 columns[lower] = _numbers(bars[name])
             elif lower == "date":
-                columns[lower] = [day if isinstance(day, str) else day.isoformat() for day in bars[name]]
+                columns[lower] = _dates(bars[name])
+        index = getattr(bars, "index", None)
+        if "date" not in columns and hasattr(index, "tz_localize"):  # a DataFrame whose index is dates
+            columns["date"] = _dates(index)
         missing = [name for name in _BAR_FIELDS if name not in columns]
         if missing:
             raise ClientError(f"bars: expected columns {', '.join(_BAR_FIELDS)}, got none of {', '.join(missing)}")
@@ -167,7 +246,11 @@ def _bars(bars: Any) -> bytes:
         if matrix.ndim != 2 or matrix.shape[1] != len(_BAR_FIELDS):
             raise ClientError(f"bars: expected shape (bars, {len(_BAR_FIELDS)}), got {matrix.shape}")
         columns = dict(zip(_BAR_FIELDS, matrix.T.tolist(), strict=True))
-    return msgspec.json.encode({"bars": columns})
+    return columns
+
+
+def _dates(days: Iterable[Any]) -> list[str]:
+    return [day if isinstance(day, str) else day.isoformat() for day in days]
 
 
 def _numbers(values: Sequence[float]) -> list[float]:

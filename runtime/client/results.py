@@ -1,5 +1,6 @@
 """What a server answers, as types."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,112 @@ class BarPrediction(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     probabilities: dict[str, float]
     bar: BarMark
+
+
+class BarPredictions(list[BarPrediction]):
+    """The predictions for every bar from the 50th on, oldest first."""
+
+    def __init__(self, predictions: Iterable[BarPrediction] = (), index: Any = None) -> None:
+        super().__init__(predictions)
+        self._index = index
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas: label, probability and a column a label.
+
+        Its index is that of the bars where they were a DataFrame, else their dates, else their places.
+        """
+        import pandas as pd
+
+        columns = {
+            "label": [one.label for one in self],
+            "probability": [one.probability for one in self],
+            **{label: [one.probabilities[label] for one in self] for label in (self[0].probabilities if self else ())},
+        }
+        places = [one.bar.index for one in self]
+        if self._index is not None:
+            return pd.DataFrame(columns, index=self._index[places])
+        dates = [one.bar.date for one in self]
+        return pd.DataFrame(columns, index=places if None in dates else pd.DatetimeIndex(dates))
+
+
+class SymbolPrediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The prediction for the bar that a symbol has just taken; members as those of `BarPrediction`.
+
+    Before the 50th bar there is none: ``prediction``, ``label``, ``probability`` and ``probabilities`` are None, and
+    ``missing_bars`` says how many bars are wanting. The bar has been taken all the same.
+    """
+
+    missing_bars: int
+    bar: BarMark | None
+    prediction: int | None = None
+    label: str | None = msgspec.field(name="prediction_label", default=None)
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+
+
+class Symbol(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server holds of a symbol.
+
+    Attributes
+    ----------
+    ticker : str
+        Its name.
+    bars : int
+        How many were taken.
+    missing_bars : int
+        How many are wanting for a first prediction.
+    last_date : str or None
+        That of the newest bar.
+    seed_weight : dict of str to float
+        How much of each recursive average is still its seed.
+    """
+
+    ticker: str
+    bars: int
+    missing_bars: int
+    last_date: str | None
+    seed_weight: dict[str, float]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What another model changes on some rows: how many labels, and the probabilities by how much."""
+
+    rows: int
+    flips: int
+    max_probability_change: float | None
+    mean_probability_change: float | None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What another model changes on golden rows, and on a sample of recent ones."""
+
+    golden: Change | None = None
+    recent: Change | None = None
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload did, in all workers.
+
+    Attributes
+    ----------
+    model_version, previous_version : str
+        The model that is served now, and the one before.
+    sha256 : str
+        Of the file that is served now.
+    workers : int
+        How many serve it.
+    seconds : float
+        How long the reload took.
+    comparison : Comparison
+        What it changed.
+    """
+
+    model_version: str
+    previous_version: str
+    sha256: str
+    workers: int
+    seconds: float
+    comparison: Comparison
 
 
 class RowError(msgspec.Struct, frozen=True):

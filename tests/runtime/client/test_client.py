@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import io
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from runtime.client import AsyncClient, BarPrediction, Client, ClientError, Dead
 from runtime.model import load_model
 from tests.bars import arrays, columns
 from tests.runtime.client.scripted import CLOSE, OK, OK_BEFORE_CLOSE, SILENCE, reply, scripted
-from tests.runtime.conftest import random_rows
+from tests.runtime.conftest import export_forest, random_rows
 from tests.serving import RunningServer, free_port, running_server, self_signed
 
 BUSY = reply(503, b'{"detail":"too much"}', Retry_After="0")
@@ -106,10 +107,10 @@ def test_batches_in_every_form(ask: Any, roomy: RunningServer, forest_path: Path
     np.testing.assert_array_equal(client.predict_probabilities(rows, raw=True), client.predict_probabilities(rows))
     frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES), index=pd.date_range("2026-01-01", periods=300))
     shuffled = frame[list(reversed(FEATURE_NAMES))]
-    for form in (rows, rows.tolist(), frame, shuffled):
+    for form in (rows, rows.tolist(), frame, shuffled, shuffled[:99]):
         found = client.predict_batch(form)
-        assert len(found) == 300
-        np.testing.assert_allclose(found.probabilities["UP"], expected[:, 1], atol=1e-7)
+        assert len(found) == len(form)
+        np.testing.assert_allclose(found.probabilities["UP"], expected[: len(form), 1], atol=1e-7)
         assert [("DOWN", "UP")[one] for one in found.prediction] == found.labels
     told = client.predict_batch(frame).to_frame()
     assert list(told.columns) == ["label", "probability", "DOWN", "UP"]
@@ -144,9 +145,16 @@ def test_bars_in_every_form(ask: Any, roomy: RunningServer) -> None:
     without_dates = client.predict_bars(np.column_stack(arrays(0, 60)))
     assert without_dates.probabilities == newest.probabilities
     assert without_dates.bar.date is None
-    every = client.predict_every_bar(frame)
+    dated = frame.set_index(pd.to_datetime(frame.pop("Date")).rename("day"))
+    assert client.predict_bars(dated).bar.date.startswith(bars["date"][-1])
+    every = client.predict_every_bar(dated)
     assert len(every) == 11
-    assert every[-1] == newest
+    assert every[-1].probabilities == newest.probabilities
+    told = every.to_frame()
+    assert told.index.equals(dated.index[49:])
+    assert told["UP"].tolist() == [one.probabilities["UP"] for one in every]
+    assert client.predict_every_bar(bars).to_frame().index.equals(dated.index[49:])
+    assert client.predict_every_bar(np.column_stack(arrays(0, 60))).to_frame().index.tolist() == list(range(49, 60))
     with pytest.raises(ClientError, match="got none of volume"):
         client.predict_bars(frame.drop(columns="Volume"))
     with pytest.raises(ClientError, match=r"expected shape \(bars, 5\)"):
@@ -158,6 +166,66 @@ def test_the_model_the_metrics_and_a_reload(ask: Any, roomy: RunningServer) -> N
     assert client.model_info().feature_names == FEATURE_NAMES
     client.reload()
     assert "\nmodel_reloads_total{" in client.metrics()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_long_frame_travels_as_numbers_unless_the_model_changes_meanwhile(same: bool, ask: Any) -> None:
+    """The order of its columns is asked for before and, lest a reload came between, after."""
+    labels = b'"prediction":[1],"prediction_label":["UP"],"probability":[0.5],"probabilities":{"DOWN":[0.5],"UP":[0.5]}'
+    batch = reply(200, b"{" + labels + b',"bad_rows":[],"model_version":"1","timestamp":"2026-01-15T10:30:00Z"}')
+    before, after = (
+        reply(200, f'{{"name":"m","version":"1","sha256":"{sha}","feature_names":["b","a"],"labels":["x"]}}'.encode())
+        for sha in ("old", "old" if same else "new")
+    )
+    frame = pd.DataFrame({"a": np.arange(100.0), "b": np.arange(100.0) + 0.5})
+    with scripted(before, batch, after, batch) as server:
+        ask(server.url).predict_batch(frame)
+        sent = server.requests
+        body = sent[1].partition(b"\r\n\r\n")[2]
+        np.testing.assert_array_equal(np.load(io.BytesIO(body)), frame[["b", "a"]].to_numpy(np.float32))
+        assert len(sent) == (3 if same else 4)
+        if not same:
+            assert b'{"columns":{"a":[0.0,' in sent[3]
+
+
+def test_a_symbol_grows_bar_by_bar(ask: Any, roomy: RunningServer) -> None:
+    client, bars = ask(url(roomy)), columns(0, 60)
+    frame = pd.DataFrame(bars)
+    dated = frame.drop(columns="date").set_index(pd.to_datetime(frame["date"]))
+    begun = client.seed_symbol("BRK.B", frame[:48])
+    assert (begun.label, begun.missing_bars, begun.bar.index) == (None, 2, 47)
+    assert client.add_bar("BRK.B", dict(frame.iloc[48])).missing_bars == 1
+    assert client.add_bar("BRK.B", frame.iloc[49]).label in ("DOWN", "UP")
+    for _, bar in dated[50:].iterrows():
+        newest = client.add_bar("BRK.B", bar)
+    assert newest.probabilities == client.predict_bars(frame).probabilities
+    held = client.describe_symbol("BRK.B")
+    assert (held.ticker, held.bars, held.missing_bars) == ("BRK.B", 60, 0)
+    with pytest.raises(RefusedError, match="409"):
+        client.add_bar("BRK.B", frame.iloc[59])
+    client.forget_symbol("BRK.B")
+    with pytest.raises(RefusedError, match="404"):
+        client.describe_symbol("BRK.B")
+    client.seed_symbol("^X", np.column_stack(arrays(0, 50)))
+    assert client.add_bar("^X", [10.0, 12.0, 9.0, 11.0, 100.0]).bar.date is None
+
+
+def test_operators_reload_pick_and_roll_back(ask: Any, forest_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(forest_path.read_bytes())
+    with running_server(path) as server:
+        client = ask(url(server))
+        first = client.model_info().sha256
+        export_forest(path, "2.0.0")
+        with pytest.raises(RefusedError, match="409|422"):
+            client.reload(max_flips=0, max_probability_change=0.0)
+        done = client.reload()
+        assert (done.previous_version, done.model_version) == ("1.0.0", "2.0.0")
+        assert done.comparison.golden.rows > 0
+        assert client.rollback().sha256 == first
+        assert client.reload(version="2.0.0").model_version == "2.0.0"
+        with pytest.raises(RefusedError):
+            client.reload(version="3.0.0")
 
 
 def test_refusals_carry_the_problem_details(ask: Any, roomy: RunningServer) -> None:
