@@ -235,7 +235,7 @@ def _bar_columns(bars: Any) -> dict[str, list[Any]]:
                 columns[lower] = _numbers(bars[name])
             elif lower == "date":
                 columns[lower] = _dates(bars[name])
-        index = getattr(bars, "index", None)
+        index: Any = getattr(bars, "index", None)
         if "date" not in columns and hasattr(index, "tz_localize"):  # a DataFrame whose index is dates
             columns["date"] = _dates(index)
         missing = [name for name in _BAR_FIELDS if name not in columns]
