@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from features_fast import _layout as at
 from features_fast.bars import FIELDS, Rows, bar_error, bar_of, plain, rows_for
@@ -25,7 +25,7 @@ class Stream:
 
     A stream only ever takes the bar after its newest one. An update holds the interpreter, so that bars which arrive
     from several threads are taken one after the other; which is the next one is for the callers to settle, and
-    ``index`` lets the stream check it. Not while another thread is in ``extend`` or ``restore``.
+    ``index`` lets the stream check it. Not while another thread is in ``extend``, ``begin`` or ``restore``.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class Stream:
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self._row: Any = rows_for(None, (at.COLUMNS,), dtype)
         self._take(new_state())
-        self._state[at.POSITION] = at.HALO
+        self._clear()
 
-    def _take(self, state: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    def _take(self, state: NDArray[np.float64]) -> None:
         self._state = state
         self._update = library().update((state, self._row, float, np.float64, np.dtype(np.float64)))
 
@@ -138,18 +138,51 @@ class Stream:
         TicklineError
             If ``out`` cannot take the rows.
         """
-        fields = plain(open, high, low, close, volume)
+        state = new_state()
+        state[:] = self._state
+        rows = self._rows(state, (open, high, low, close, volume), out)
+        self._take(state)
+        return rows
+
+    def begin(
+        self,
+        open: ArrayLike,
+        high: ArrayLike,
+        low: ArrayLike,
+        close: ArrayLike,
+        volume: ArrayLike,
+        out: Rows | None = None,
+    ) -> Rows:
+        """Forget all bars and take the first ones of another series: as a new stream's `extend`, in less time.
+
+        Raises
+        ------
+        BarError, TicklineError
+            As for `extend`; the stream is then as a new one.
+        """
+        self._clear()
+        try:
+            return self._rows(self._state, (open, high, low, close, volume), out)
+        except TicklineError:
+            self._clear()
+            raise
+
+    def _clear(self) -> None:
+        self._state.fill(0.0)
+        self._state[at.POSITION] = at.HALO
+
+    def _rows(self, state: NDArray[np.float64], bars: tuple[ArrayLike, ...], out: Rows | None) -> Rows:
+        """Advance a state by bars; return their rows."""
+        fields = plain(*bars)
         length = len(fields[3])
         out = rows_for(out, (length, at.COLUMNS), self._row.dtype)
         offsets = (ctypes.c_int64 * 2)(0, length)
-        state = new_state()
-        state[:] = self._state
+        before = int(state[at.COUNT])
         bad = library().rows(
             state.ctypes.data, *map(id, fields), id(out), FLOAT64, length, ctypes.addressof(offsets), 0, 1, 1
         )
         if bad != at.DONE:
-            raise bar_error(bar_of(fields, bad), self.bars + bad)
-        self._take(state)
+            raise bar_error(bar_of(fields, bad), before + bad)
         return out
 
     def snapshot(self) -> bytes:

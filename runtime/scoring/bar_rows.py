@@ -51,6 +51,7 @@ class BarRows:
         self._live: dict[str, _Series] = {}
         self._parked: dict[str, Parked] = {}
         self._touched: set[str] = set()
+        self._beginner = Stream()
 
     def changes(self) -> dict[str, Parked]:
         """Return the series that have grown since the last call."""
@@ -78,26 +79,29 @@ class BarRows:
             fields, found_in_order, good_in_order = [field[order] for field in fields], found[order], good[order]
         else:
             found_in_order, good_in_order = found, good
-        rises = np.ones(len(found), np.bool_)
-        np.greater(found_in_order[1:], found_in_order[:-1], out=rises[1:])
-        rises &= good_in_order
+        flawless = _flawless(found_in_order, good_in_order, starts)
         scored = good.copy()
         names = block.tickers.to_pylist()
         seen = set()
         warm_up = 0
         self._filler.begin(len(block.rows))
-        for start, stop in pairwise(starts):
+        for number, (start, stop) in enumerate(pairwise(starts)):
             code = block.codes[start if order is None else order[start]]
             if code < 0:
                 continue
             ticker = names[code]
-            seen.add(ticker)
-            series = self._take(ticker)
             run = [field[start:stop] for field in fields]
             moments = found_in_order[start:stop]
             places: Places = slice(start, stop) if order is None else order[start:stop]
+            if flawless[number] and self._begin(ticker, run, moments, places):
+                cold = min(stop - start, WARM_UP)
+                scored[_first(places, cold)] = False
+                warm_up += cold
+                continue
+            seen.add(ticker)
+            series = self._take(ticker)
             before = series.stream.bars
-            if not (rises[start + 1 : stop].all() and good_in_order[start] and moments[0] > series.last):
+            if not (flawless[number] and moments[0] > series.last):
                 places = self._extend_good(block, series, run, moments, places, scored, rejects)
             else:
                 try:
@@ -129,17 +133,31 @@ class BarRows:
             series = self._live.pop(ticker)
             self._parked[ticker] = Parked(series.last, series.stream.snapshot())
 
+    def _begin(self, ticker: str, run: Fields, moments: NDArray[np.int64], places: Places) -> bool:
+        """Take the first bars of a ticker and have them predicted; tell whether they were that, and possible bars."""
+        count = len(moments)
+        if count > self._filler.capacity or ticker in self._live or ticker in self._parked:
+            return False
+        try:
+            self._beginner.begin(*run, out=self._filler.room(count)[-count:])
+        except BarError:
+            return False
+        cold = min(count, WARM_UP)
+        self._filler.take(count - cold, _part(places, cold, count))
+        self._parked[ticker] = Parked(int(moments[-1]), self._beginner.snapshot())
+        self._touched.add(ticker)
+        return True
+
     def _extend(self, series: _Series, run: Fields, places: Places) -> None:
         """Let a series take bars and have them predicted; raises BarError when it has taken those before a bad one."""
         count, start = len(run[0]), 0
         while start < count:
-            room = self._filler.room()[: count - start]
+            room = self._filler.room(min(count - start, WARM_UP + 1))[start - count :]
             stop = start + len(room)
             cold = min(len(room), max(0, WARM_UP - series.stream.bars))
             opens, highs, lows, closes, volumes = (field[start:stop] for field in run)
             series.stream.extend(opens, highs, lows, closes, volumes, out=room)
-            room[:cold] = 0.0
-            self._filler.take(len(room), _part(places, start, stop))
+            self._filler.take(len(room) - cold, _part(places, start + cold, stop))
             start = stop
 
     def _go_on(
@@ -218,6 +236,18 @@ def _runs(codes: NDArray[np.int32]) -> tuple[NDArray[np.intp] | None, list[int]]
         order = np.argsort(codes.astype(np.uint16) if codes.max() < 0xFFFF else codes, kind="stable")
         edges = _edges(codes[order])
     return order, [0, *edges, len(codes)]
+
+
+def _flawless(moments: NDArray[np.int64], good: NDArray[np.bool_], starts: list[int]) -> list[bool]:
+    """Tell of each ticker's rows whether all have a date, each a later one than the row before."""
+    if not len(moments):
+        return []
+    first = np.array(starts[:-1])
+    fine = good.copy()
+    fine[1:] &= moments[1:] > moments[:-1]
+    fine[first] = good[first]
+    flawless: list[bool] = np.logical_and.reduceat(fine, first).tolist()
+    return flawless
 
 
 def _edges(codes: NDArray[np.int32]) -> list[int]:

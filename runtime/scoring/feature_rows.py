@@ -30,7 +30,7 @@ class FeatureRows:
         self._filler.begin(count)
         start = 0
         while start < count:
-            room = self._filler.room()[: count - start]
+            room = self._filler.room()[start - count :]
             stop = start + len(room)
             with np.errstate(over="ignore", invalid="ignore"):
                 for place, column in enumerate(values):

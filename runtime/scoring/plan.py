@@ -131,34 +131,41 @@ def _constant(source: Source) -> Bounds | None:
 def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds | None]]:
     """Cut at ends of lines that are not inside quotes."""
     bound = _constant(source)
+    buffer = bytearray(CSV_BYTES)
     with path.open("rb") as file:
         file.readline()
         start, line = file.tell(), 2
         stop, lines, quoted = start, 0, False
-        while piece := file.read(CSV_BYTES):
-            cut = _last_end(piece, quoted) + 1
+        while size := file.readinto(buffer):
+            characters = np.frombuffer(buffer, np.uint8, size)
+            quoted ^= _count(characters, b'"') % 2 == 1
+            cut = _last_end(buffer, size, quoted) + 1
+            left = _count(characters[cut:], b"\n")
+            lines += _count(characters, b"\n") - left
             if cut:
-                lines += piece.count(b"\n", 0, cut)
                 yield Slice(place, line, lines, start=start, stop=stop + cut), bound
                 start, line, lines = stop + cut, line + lines, 0
-            lines += piece.count(b"\n", cut)
-            quoted ^= piece.count(b'"') % 2 == 1
-            stop += len(piece)
+            lines += left
+            stop += size
             if stop - start > _MAX_CSV_BYTES:
                 raise TicklineError(f"row {line}: expected a quote to be closed within {_MAX_CSV_BYTES:,} bytes")
         if stop > start:
             yield Slice(place, line, lines + 1, start=start, stop=stop), bound
 
 
-def _last_end(piece: bytes, quoted: bool) -> int:
-    """Return where the last line ends that does not end inside quotes, -1 if none does."""
-    if b'"' not in piece:
-        return -1 if quoted else piece.rfind(b"\n")
-    characters = np.frombuffer(piece, np.uint8)
-    ends: NDArray[np.intp] = np.flatnonzero(characters == ord("\n"))
-    quotes = np.searchsorted(np.flatnonzero(characters == ord('"')), ends) + quoted
-    outside = ends[quotes % 2 == 0]
-    return int(outside[-1]) if len(outside) else -1
+def _count(characters: NDArray[np.uint8], character: bytes) -> int:
+    return int(np.count_nonzero(characters == ord(character)))
+
+
+def _last_end(piece: bytearray, size: int, quoted: bool) -> int:
+    """Return where the last line ends outside quotes, -1 if none does; `quoted`: whether the piece ends in them."""
+    after, end = size, piece.rfind(b"\n", 0, size)
+    while end >= 0:
+        quoted ^= piece.count(b'"', end, after) % 2 == 1
+        if not quoted:
+            return end
+        after, end = end, piece.rfind(b"\n", 0, end)
+    return -1
 
 
 def _cuts(slices: Sequence[Slice], bounds: Sequence[Bounds], part_rows: int) -> list[str]:

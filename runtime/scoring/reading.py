@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -140,11 +141,22 @@ def _read_csv(path: Path, source: Source, piece: Slice, chain: Chain, parallel: 
     with path.open("rb") as file:
         file.seek(piece.start)
         data = file.read(piece.stop - piece.start)
-    yield _read_lines(data, source, piece) or _read_odd_lines(data, source, piece)
+    typed = _read_lines(data, source, piece, {what: _TYPES.get(what, pa.float64()) for what in source.columns})
+    if typed is None or not all(_finite(column) for column in typed.columns.values()):
+        # Something is no number or no date as nearly all are: as text it can be told what.
+        typed = _read_lines(data, source, piece, dict.fromkeys(source.columns, pa.string()))
+    yield typed or _read_odd_lines(data, source, piece)
 
 
-def _read_lines(data: bytes, source: Source, piece: Slice) -> Block | None:
-    """Return lines of CSV as columns of text; None where a line is not one row as the header has it."""
+_TYPES = {"Date": pa.timestamp("us"), "Ticker": pa.dictionary(pa.int32(), pa.string())}
+
+
+def _finite(column: Column) -> bool:
+    return not pa.types.is_floating(column.type) or bool(np.isfinite(column.to_numpy()).all())
+
+
+def _read_lines(data: bytes, source: Source, piece: Slice, types: dict[str, Any]) -> Block | None:
+    """Return lines of CSV as columns of these types; None where one has another, or a line is not as the header."""
     places = {what: str(source.header.index(name)) for what, name in source.columns.items()}
     try:
         table = pa_csv.read_csv(
@@ -154,8 +166,9 @@ def _read_lines(data: bytes, source: Source, piece: Slice) -> Block | None:
             ),
             pa_csv.ParseOptions(newlines_in_values=b'"' in data),
             pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(places.values(), pa.string()),
+                column_types={places[what]: kind for what, kind in types.items()},
                 include_columns=list(places.values()),
+                null_values=[],
                 strings_can_be_null=False,
             ),
         )

@@ -50,6 +50,9 @@ class Scored:
 class Filler:
     """Predicts rows of features as they come, and puts the probabilities where they belong.
 
+    The buffer is filled from its end: the rows of a series' warm-up stand before its others, are not taken, and the
+    next series is written over them.
+
     Parameters
     ----------
     predictor : Predictor
@@ -59,7 +62,7 @@ class Filler:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._buffer = np.empty((BUFFER_ROWS, len(predictor.card.feature_names)), np.float32)
-        self._filled = 0
+        self._free = BUFFER_ROWS
         self._targets: list[tuple[int, int, Any]] = []
         self._out = np.empty((len(predictor.card.labels), 0), np.float32)
 
@@ -67,16 +70,22 @@ class Filler:
         """Begin a block of so many rows."""
         self._out = np.empty((len(self._out), rows), np.float32)
 
-    def room(self) -> NDArray[np.float32]:
-        """Return free rows of the buffer, one at least."""
-        if self._filled == BUFFER_ROWS:
+    @property
+    def capacity(self) -> int:
+        """The most rows that `room` can have."""
+        return len(self._buffer)
+
+    def room(self, least: int = 1) -> NDArray[np.float32]:
+        """Return the free rows of the buffer, so many at least; the last ones are to be filled first."""
+        if self._free < least:
             self._predict()
-        return self._buffer[self._filled :]
+        return self._buffer[: self._free]
 
     def take(self, count: int, target: Any) -> None:
-        """Take the first rows of the room as filled; their probabilities go to `target`, an index of the block."""
-        self._targets.append((self._filled, self._filled + count, target))
-        self._filled += count
+        """Take the last rows of the room as filled; their probabilities go to `target`, an index of the block."""
+        if count:
+            self._targets.append((self._free - count, self._free, target))
+            self._free -= count
 
     def finish(self) -> NDArray[np.float32]:
         """Return the probabilities of the block, (classes, rows); those of rows that were not taken mean nothing."""
@@ -84,11 +93,11 @@ class Filler:
         return self._out
 
     def _predict(self) -> None:
-        if self._filled:
-            probabilities = self._predictor.predict(self._buffer[: self._filled])
+        first, self._free = self._free, len(self._buffer)
+        if self._targets:
+            probabilities = self._predictor.predict(self._buffer[first:]).T
             for start, stop, target in self._targets:
-                self._out[:, target] = probabilities[start:stop].T
-        self._filled = 0
+                self._out[:, target] = probabilities[:, start - first : stop - first]
         self._targets.clear()
 
 
