@@ -24,13 +24,15 @@ def ours(models: Path) -> Work:
     from runtime.scoring.job import identify, open_job
     from runtime.scoring.plan import PART_ROWS
 
-    predictor = load_model(model_file(models), threads=1).predictor
+    cores = local.usable_cores()
+    alone, shared = (load_model(model_file(models), threads).predictor for threads in (1, cores))
 
     def score(bars: Path, out: Path) -> int:
-        identity = identify(bars, predictor, PART_ROWS)
+        identity = identify(bars, alone, PART_ROWS)
         with open_job(out, identity, restart=False) as job:
-            local.run(job, predictor, lambda rows: None)
-            return job.finish(predictor).rows.scored
+            _, threads = local.threads_for(len(job.plan.chains), cores)
+            local.run(job, shared if threads > 1 else alone, lambda rows: None)
+            return job.finish(alone).rows.scored
 
     return score
 

@@ -138,8 +138,9 @@ class BarRows:
         count = len(moments)
         if count > self._filler.capacity or ticker in self._live or ticker in self._parked:
             return False
+        opens, highs, lows, closes, volumes = run
         try:
-            self._beginner.begin(*run, out=self._filler.room(count)[-count:])
+            self._beginner.begin(opens, highs, lows, closes, volumes, out=self._filler.room(count)[-count:])
         except BarError:
             return False
         cold = min(count, WARM_UP)

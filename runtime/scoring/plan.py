@@ -17,6 +17,7 @@ PART_ROWS = 1 << 20
 
 CSV_BYTES = 8 << 20
 _MAX_CSV_BYTES = 8 * CSV_BYTES
+_SCAN_BYTES = 1 << 18  # which the nearest caches hold
 _FULL = 0.75
 """Share of a part from which on bars are cut where a cut is possible."""
 
@@ -131,7 +132,7 @@ def _constant(source: Source) -> Bounds | None:
 def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds | None]]:
     """Cut at ends of lines that are not inside quotes."""
     bound = _constant(source)
-    buffer = bytearray(CSV_BYTES)
+    buffer = bytearray(min(CSV_BYTES, _SCAN_BYTES))
     with path.open("rb") as file:
         file.readline()
         start, line = file.tell(), 2
@@ -139,14 +140,12 @@ def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds
         while size := file.readinto(buffer):
             characters = np.frombuffer(buffer, np.uint8, size)
             quoted ^= _count(characters, b'"') % 2 == 1
-            cut = _last_end(buffer, size, quoted) + 1
-            left = _count(characters[cut:], b"\n")
-            lines += _count(characters, b"\n") - left
-            if cut:
-                yield Slice(place, line, lines, start=start, stop=stop + cut), bound
-                start, line, lines = stop + cut, line + lines, 0
-            lines += left
+            lines += _count(characters, b"\n")
             stop += size
+            if stop - start >= CSV_BYTES and (cut := _last_end(buffer, size, quoted) + 1):
+                left = _count(characters[cut:], b"\n")
+                yield Slice(place, line, lines - left, start=start, stop=stop - size + cut), bound
+                start, line, lines = stop - size + cut, line + lines - left, left
             if stop - start > _MAX_CSV_BYTES:
                 raise TicklineError(f"row {line}: expected a quote to be closed within {_MAX_CSV_BYTES:,} bytes")
         if stop > start:

@@ -17,7 +17,7 @@ from runtime.scoring.cells import Column, encoded
 from runtime.scoring.plan import Chain, Slice
 from runtime.scoring.sources import Source, open_parquet
 
-BLOCK_ROWS = 1 << 17
+BLOCK_ROWS = 1 << 16
 """Most rows of a block of a Parquet file."""
 
 Rejects = list[tuple[int, str]]
@@ -108,7 +108,9 @@ def _owned(codes: NDArray[np.int32], tickers: Column, piece: Slice, chain: Chain
 
 def _read_parquet(path: Path, source: Source, piece: Slice, chain: Chain, parallel: bool) -> Iterator[Block]:
     ticker = source.columns.get("Ticker")
-    with open_parquet(path, read_dictionary=[ticker] if ticker else None, pre_buffer=False) as file:
+    with open_parquet(
+        path, read_dictionary=[ticker] if ticker else None, pre_buffer=False, buffer_size=_BUFFER_BYTES
+    ) as file:
         rows = piece.rows
         if ticker and not (chain.after is None and chain.upto is None):
             rows = _last_owned(file, ticker, piece, chain)
@@ -147,6 +149,9 @@ def _read_csv(path: Path, source: Source, piece: Slice, chain: Chain, parallel: 
         typed = _read_lines(data, source, piece, dict.fromkeys(source.columns, pa.string()))
     yield typed or _read_odd_lines(data, source, piece)
 
+
+_BUFFER_BYTES = 1 << 20
+"""Bytes of a column that are read at once: a row group of a million rows is never in memory whole."""
 
 _TYPES = {"Date": pa.timestamp("us"), "Ticker": pa.dictionary(pa.int32(), pa.string())}
 

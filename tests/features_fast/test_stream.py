@@ -56,6 +56,27 @@ def test_every_split_point_gives_the_same_rows(name: str) -> None:
         np.testing.assert_array_equal(np.concatenate([before, after]), rows)
 
 
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_another_series_begins_as_in_a_new_stream(name: str) -> None:
+    bars = ADVERSARIAL[name]
+    rows = compute(*bars)
+    stream = Stream()
+    for length in (len(rows), 0, 1, WARM_UP - 1, WARM_UP + 1, 130, 61):
+        new = Stream()
+        np.testing.assert_array_equal(stream.begin(*part(bars, 0, length)), new.extend(*part(bars, 0, length)))
+        assert stream.snapshot() == new.snapshot()
+    np.testing.assert_array_equal(stream.extend(*part(bars, 61)), rows[61:])
+
+
+def test_a_series_that_begins_with_an_impossible_bar_leaves_a_new_stream() -> None:
+    stream = Stream()
+    open, high, low, close, volume = part(BARS, 0, 140)
+    with pytest.raises(BarError, match=r"bar 130: close must be a positive finite number, not nan"):
+        stream.begin(open, high, low, np.where(np.arange(len(close)) == 130, np.nan, close), volume)
+    assert stream.bars == 0
+    assert stream.snapshot() == Stream().snapshot()
+
+
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(sizes=st.lists(st.integers(0, 200), max_size=8), one_by_one=st.booleans())
 def test_pieces_of_any_size_give_the_same_rows(sizes: list[int], one_by_one: bool) -> None:
