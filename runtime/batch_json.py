@@ -1,6 +1,7 @@
 """Batches in JSON: rows or columns, read chunk by chunk."""
 
-import json
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -134,15 +135,7 @@ class _ListedRows:
 
     def _odd(self, row: NDArray[np.float32], field: str) -> Problem | None:
         """Decode a row that is not plain; return what is wrong with it."""
-        element = b"null"  # where it is too long to be looked at
-        try:
-            element = self._text.element(self._longest, field)
-            self._decoder.decode_row(element, row, field)
-        except Problem as problem:
-            if problem.status != 422 or not _is_json(element):
-                raise self._text.malformed() from None
-            return problem
-        return None
+        return _decode(self._text, self._longest, field, lambda text: self._decoder.decode_row(text, row, field))
 
     def _end(self) -> None:
         """Check what follows the list."""
@@ -196,13 +189,8 @@ class _Columns:
                 break
             if text.stopped == ODD:
                 position = f"{field}[{count}]"
-                element = b"null"  # where it is too long to be looked at
-                try:
-                    element = text.element(_LONGEST_NUMBER, position)
-                    out[count] = decode_number(element, position)
-                except Problem as problem:
-                    if problem.status != 422 or not _is_json(element):
-                        raise text.malformed() from None
+                problem = _decode(text, _LONGEST_NUMBER, position, partial(_put, out, count, position))
+                if problem:
                     out[count] = 0
                     self._bad.setdefault(count, (position, str(problem).removeprefix(f"{position}: ")))
                 count += 1
@@ -224,13 +212,33 @@ class _Columns:
         return count, bad
 
 
-def _is_json(text: bytes) -> bool:
-    """Tell whether a text is JSON behind the place where a decoder took offence as well; NaN and Infinity may be."""
+def _decode(text: JsonText, longest: int, field: str, decode: Callable[[bytes], None]) -> Problem | None:
+    """Decode the next element of a list, whatever its length; return what is wrong with it, where it is JSON.
+
+    Raises
+    ------
+    Problem
+        400 where it is no JSON, also behind the place where the decoder took offence; NaN and Infinity may be in it.
+    IncompleteError
+        Where it has not come completely.
+    """
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        element = text.element(longest, field)
+    except Problem as problem:
+        if problem.status != 422:
+            raise
+        return problem
+    try:
+        decode(element)
+    except Problem as problem:
+        if not text.judges(element):
+            raise text.malformed() from None
+        return problem if problem.status == 422 else Problem(422, "expected text in Unicode", field=field)
+    return None
+
+
+def _put(out: NDArray[np.float32], place: int, field: str, text: bytes) -> None:
+    out[place] = decode_number(text, field)
 
 
 def _unknown(name: str) -> Problem:

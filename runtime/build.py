@@ -9,9 +9,9 @@ from runtime.compiled.build import ENGINE
 
 
 def _codec_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
-    from runtime import _codec, _drift, _single_codec
+    from runtime import _codec, _drift, _grammar, _single_codec
 
-    return _codec.KERNELS | _single_codec.KERNELS | _drift.KERNELS, dict(_codec.FLAGS)
+    return _codec.KERNELS | _grammar.KERNELS | _single_codec.KERNELS | _drift.KERNELS, dict(_codec.FLAGS)
 
 
 CODEC = Source("runtime.build", FOLDER, library_path, "runtime_codec_", SOURCE_SYMBOL, fingerprint, _codec_kernels)

@@ -16,6 +16,11 @@ SOURCE_SYMBOL = "runtime_codec_source"
 MORE, END, ODD = 0, 1, 2
 """Why a reading kernel stopped: no more room, the end of the list, or something that is not plain."""
 
+DEEPEST = 900
+"""Lists and objects within one another that a kernel still judges; below Python's own limit."""
+
+WORDS_OF_JSON = b"truefalsenullNaNInfinity"
+
 POSITION, STATUS, STATE_WORDS = 0, 1, 2
 """Words in which a kernel says where it stopped, and why."""
 
@@ -24,13 +29,17 @@ _ARGUMENTS = {
     "rows": (_POINTER, _INT, _POINTER, *(_INT,) * 3, *(_POINTER,) * 3),
     "column": (_POINTER, _INT, _POINTER, _INT, _INT, _POINTER),
     "skip": (_POINTER, _INT, _INT),
+    "squeeze": (_POINTER, _INT, _INT, *(_POINTER,) * 3, _INT),
     "write": (_POINTER, *(_INT,) * 3, *(_POINTER,) * 4),
     "numbers": (_POINTER, *(_INT,) * 3, *(_POINTER,) * 2),
 }
 
 Kernel = Callable[..., int]
 
-_SOURCES = ("codec.py", "_codec.py", "_objects.py", "_single_codec.py", "_drift.py", "baseline.py", "drift.py")
+_SOURCES = (
+    *("codec.py", "_codec.py", "_grammar.py", "_objects.py", "_single_codec.py", "_drift.py"),
+    *("baseline.py", "drift.py"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,8 @@ class Codec:
     ----------
     target : str
         What the library was built for.
-    rows, column, skip, write, numbers : callable
-        The functions of the same names in ``_codec``.
+    rows, column, skip, squeeze, write, numbers : callable
+        The functions of the same names in ``_codec`` and ``_grammar``.
     take, answer, observe : callable
         Bind the built-in functions of the same names in ``_single_codec`` and ``_drift`` to a tuple; they hold the
         interpreter.
@@ -52,6 +61,7 @@ class Codec:
     rows: Kernel
     column: Kernel
     skip: Kernel
+    squeeze: Kernel
     write: Kernel
     numbers: Kernel
     take: Binder

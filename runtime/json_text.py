@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features_fast.errors import TicklineError
 from runtime.codec import ODD, POSITION, STATE_WORDS, STATUS, Codec
 from runtime.decoding import DECODE_ERRORS
+from runtime.json_grammar import is_json, squeeze
 from runtime.problems import Problem
 
 _BLANK = re.compile(rb"[ \t\r\n]*")
@@ -128,21 +129,31 @@ class JsonText:
         return int(self._state[STATUS])
 
     def element(self, longest: int, field: str) -> bytes:
-        """Return the next element of a list and go behind it.
+        """Return the next element of a list and go behind it. One that is too long comes without its white space.
 
         Raises
         ------
         Problem
-            400 where the text is no JSON, 422 where the element is longer than `longest`.
+            400 where the text is no JSON, 422 where the element is longer than `longest` without its white space; it
+            has been judged as a whole then, which no element that is returned has been.
         IncompleteError
             Where it has not come completely.
         """
         begin = self._next()
         self.skip()
-        length = self.position - begin
+        if self.position - begin <= longest:
+            return bytes(self._body[begin : self.position])
+        try:
+            element, length = squeeze(self._body, begin, self.position, longest, self._codec)
+        except ValueError:
+            raise self.malformed() from None
         if length > longest:
             raise Problem(422, f"expected at most {longest} bytes of text, got {length}", field=field)
-        return bytes(self._body[begin : self.position])
+        return element
+
+    def judges(self, element: bytes) -> bool:
+        """Tell whether an element is JSON; NaN and Infinity may be in it."""
+        return is_json(element, self._codec)
 
     def starts_list(self) -> bool:
         """Tell whether the next value is a list."""

@@ -162,6 +162,13 @@ def test_one_bad_row_loses_no_other(connection: Connection, form: str) -> None:
     assert table["prediction"].null_count == 1
 
 
+def test_white_space_makes_no_row_too_long(connection: Connection) -> None:
+    body = json.dumps({"features": ROWS[:5].tolist()}, separators=(" " * 400 + ",", ":")).encode()
+    reply = post(connection, JSON, body).json()
+    assert (reply["count"], reply["errors"]) == (5, 0)
+    assert reply["predictions"] == post(connection, RAW, ROWS[:5].tobytes()).json()["predictions"]
+
+
 @pytest.mark.parametrize("form", FIELDS)
 def test_one_bad_row_fails_the_whole_where_asked_or_where_it_could_not_be_told(
     connection: Connection, form: str
@@ -181,6 +188,10 @@ REFUSED: dict[str, tuple[str, bytes, str, dict[str, str], int, str | None]] = {
     "too large": (JSON, b'{"features": ' + b" " * 65536 + b"[]}", "", {}, 413, "body"),
     "half a row": (RAW, ROWS.tobytes()[:-2], "", {}, 422, "body"),
     "broken JSON": (JSON, listed(ROWS)[:-5], "", {}, 400, None),
+    "broken JSON in a row": (JSON, b'{"features": [[1, 2 3], %b]}' % listed(ROWS[:1])[14:-2], "", {}, 400, None),
+    "broken JSON in a long row": (
+        *(JSON, b'{"features": [[%b1, 2 3], %b]}' % (b"1, " * 4000, listed(ROWS[:1])[14:-2]), "", {}, 400, None),
+    ),
     "no npy": (NPY, listed(ROWS), "", {}, 400, "body"),
     "no stream": (ARROW, listed(ROWS), "", {}, 400, None),
     "compressed": (JSON, listed(ROWS), "", {"Content-Encoding": "gzip"}, 415, "Content-Encoding"),

@@ -225,6 +225,64 @@ def test_a_row_of_any_length_costs_no_more_than_its_text(codec: Codec) -> None:
     assert "bytes of text" in refused[0][1]
 
 
+blanks = st.sampled_from([b"", b" ", b"\n\t", b" " * 9000])
+inner = st.lists(
+    st.sampled_from([b"1", b"2.5", b"NaN", b'"x"', b"[", b"]", b",", b":", b"01", b"tru", b"null", b"{}", b"\xff"]),
+    max_size=6,
+)
+
+
+@settings(max_examples=120, derandomize=True, deadline=None)
+@given(parts=inner | st.just([b"1", b",", b"2.5", b",", b"1"]), blank=blanks, before=blanks, named=st.booleans())
+def test_white_space_changes_nothing(
+    codec: Codec, parts: list[bytes], blank: bytes, before: bytes, named: bool
+) -> None:
+    opening, closing = (b'{"a":', b"}") if named else (b"[", b"]")
+
+    def body(before: bytes, blank: bytes) -> bytes:
+        row = blank.join([opening, *parts, closing]) if blank else b" ".join([opening, *parts, closing])
+        return b'{"features": [%b%b, [4, 5, 6]]}' % (before, row)
+
+    expected = outcome(body(b"", b""), codec)
+    assert outcome(body(before, blank), codec) == expected
+    assert outcome(body(before, blank), None) == expected
+
+
+WRONG_INSIDE = [
+    *(b"01", b"1 2", b"tru", b"1,", b"-", b"1.e1", b'"\x01"', b'"\\x"', b'"\\u12g4"', b"\xff", b'"\xff"'),
+    *(b"{1:2}", b'{"a"}'),
+]
+RIGHT_INSIDE = [
+    *(b"NaN", b"-Infinity", b"null", b"-0.5E+3", b'"\xc4\x9d\\ud83d\\n"', b'{"a": [{}, []]}', b"[[], {}]"),
+]
+
+
+@pytest.mark.parametrize("kernels", [True, False], ids=["kernels", "python"])
+@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("length", [1, 2000])
+@pytest.mark.parametrize("inside", WRONG_INSIDE + RIGHT_INSIDE)
+def test_a_long_value_is_judged_like_a_short_one(
+    codec: Codec, inside: bytes, length: int, columns: bool, kernels: bool
+) -> None:
+    value = b"[%b%b]" % (b"1.25," * length, inside)
+    if columns:
+        body = b'{"columns": {"a": [%b, 1], "b c": [1, 2], "\xc4\x9d": [1, 2]}}' % value
+    else:
+        body = b'{"features": [%b, [1, 2, 3]]}' % value
+    found = outcome(body, codec if kernels else None)
+    if inside in RIGHT_INSIDE:
+        assert found[:2] == (200, 2)
+        assert found[3].keys() == {0}
+    else:
+        assert found == (400,)
+
+
+@pytest.mark.parametrize("depth", [100, 899, 901, 5000])
+def test_depth_is_bounded(codec: Codec, depth: int) -> None:
+    body = b'{"features": [%b%b, [1, 2, 3]]}' % (b"[" * depth, b"]" * depth)
+    assert outcome(body, codec)[0] == (200 if depth < 900 else 400)
+
+
 def test_numbers_beyond_float32_name_their_position(codec: Codec) -> None:
     body = b'{"features": [[1, 2, 3], [1, -3.5e38, 3], {"a": 1, "b c": 1e400, "\xc4\x9d": 2}]}'
     _, refused = read_all(body, codec)
