@@ -61,6 +61,10 @@ class ModelHolder:
         self._handled = number
         self._recent = RecentRows(len(self.model.card.feature_names), settings.recent_rows)
         self._install(number, self.model)
+        while slot[SERVING] != board.header[COMMITTED]:
+            # It was committed while the other one loaded: no one waits for a worker that starts, so it answers no
+            # request before it serves what the others do.
+            self._install(*self._load_committed())
 
     def make(self, content: bytes) -> Model:
         """Verify and warm a model, and the kernels where it takes bars; raises ArtifactError."""

@@ -71,7 +71,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     workers : int
-        Worker processes, all of which serve the model now.
+        Worker processes that answer requests, all of which serve the model now.
     seconds : float
         How long it took.
     comparison : ModelComparison
@@ -293,17 +293,20 @@ class Rollouts:
         return add_up([read_change(slot[CHANGE : CHANGE + CHANGE_WORDS]) for slot in slots])
 
     async def _served(self, number: int) -> int:
-        """Return when every worker serves a model: how many there are."""
+        """Return when every worker that answers requests serves a model: how many they are.
 
-        def waiting() -> int:
-            return sum(slot[SERVING] != number for slot in self._board.live().values())
+        One that starts is not waited for: it serves what is committed from its first request on, and may never come up.
+        """
 
-        if left := await _until_none(waiting):
+        def serving() -> list[int]:
+            return [slot[SERVING] for slot in self._board.live().values() if slot[SERVING]]
+
+        if left := await _until_none(lambda: sum(served != number for served in serving())):
             raise UnfinishedError(
                 f"the new model is committed, but {left} workers did not swap within {_TIMEOUT_SECONDS:g} s; "
                 "they, or those that take their place, serve it as soon as they turn again"
             )
-        return len(self._board.live())
+        return len(serving())
 
 
 async def _until_none(waiting: Callable[[], int]) -> int:

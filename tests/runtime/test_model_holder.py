@@ -12,6 +12,7 @@ import pytest
 from runtime.artifact import ArtifactError
 from runtime.board import COMMITTED, LEADER, PREPARED, PROPOSED, REFUSED, SERVING, WITHDRAWN, Board
 from runtime.metrics import WORDS
+from runtime.model import Model
 from runtime.model_holder import ModelHolder
 from runtime.settings import read_settings
 from tests.runtime.conftest import export_forest
@@ -131,6 +132,21 @@ def test_a_worker_whose_model_is_gone_while_it_starts_takes_the_next_one(
 
     monkeypatch.setattr(board, "model_path", commit_meanwhile)
     assert Follower(board).holder.model.card.version == "2.0.0"
+
+
+def test_a_worker_that_starts_while_a_model_is_committed_serves_nothing_else(
+    board: Board, second: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, make = board.store_model(second), ModelHolder.make
+
+    def commit_meanwhile(holder: ModelHolder, content: bytes) -> Model:
+        made = make(holder, content)
+        board.header[PROPOSED] = board.header[COMMITTED] = number
+        return made
+
+    monkeypatch.setattr(ModelHolder, "make", commit_meanwhile)
+    follower = Follower(board)
+    assert (follower.holder.model.card.version, follower.slot[SERVING]) == ("2.0.0", number)
 
 
 def test_a_worker_without_a_model_does_not_start(board: Board) -> None:

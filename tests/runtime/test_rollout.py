@@ -6,6 +6,8 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -452,3 +454,36 @@ def test_a_model_file_for_which_there_is_no_room_is_refused(
     assert reply.status == 409
     assert "no room for the model file: File too large" in reply.json()["detail"]
     assert versions(two_workers, 10) == {"1.0.0"}
+
+
+STUCK = """
+import sys, time
+from pathlib import Path
+from runtime.board import Board
+from runtime.metrics import WORDS
+Board(Path(sys.argv[1]), WORDS).claim()
+print("claimed", flush=True)
+time.sleep(600)
+"""
+
+
+def test_no_reload_waits_for_a_worker_that_does_not_come_up(
+    two_workers: RunningServer, model_path: Path, second_path: Path, board: Board
+) -> None:
+    """A process that has taken a slot, as a worker does first, and goes no further stands in for one that hangs there.
+
+    A worker that ends there again and again looks like it: there is always one that has just begun.
+    """
+    shutil.copy(second_path, model_path)
+    command = [sys.executable, "-c", STUCK, str(board.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starting:
+        try:
+            assert starting.stdout is not None
+            assert starting.stdout.readline() == "claimed\n"
+            assert len(board.live()) == 3
+            reply = two_workers.request("POST", "/reload", b"")
+            assert starting.poll() is None
+        finally:
+            starting.kill()
+    assert (reply.status, reply.json()["workers"]) == (200, 2), reply.body
+    assert versions(two_workers) == {"2.0.0"}
