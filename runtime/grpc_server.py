@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2 over gRPC, for one worker; needs the extra `grpc`."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -76,8 +77,16 @@ class GrpcServer:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        limit = min(worker.settings.max_body_bytes, _LARGEST_MESSAGE)
-        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", limit)))
+        settings = worker.settings
+        options = {
+            "grpc.so_reuseport": 1,
+            "grpc.max_receive_message_length": min(settings.max_body_bytes, _LARGEST_MESSAGE),
+            "grpc.max_metadata_size": settings.max_header_bytes,
+            "grpc.absolute_max_metadata_size": settings.max_header_bytes,
+        }
+        # What is admitted has been read as a whole: this bounds how much is read at once.
+        most = settings.max_in_flight
+        self._server = grpc.aio.server(options=tuple(options.items()), maximum_concurrent_rpcs=most)
         methods = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -151,10 +160,12 @@ def _method(
     """Return a method that asks for a token where one is needed, keeps bounds, and answers errors as statuses."""
 
     async def method(content: bytes, context: Any) -> bytes:
+        left = context.time_remaining()
+        advice: tuple[tuple[str, str], ...] = ()
         try:
             if name not in _OPEN and not worker.predict_tokens.admit(_authorization(context)):
                 raise Problem(401, "expected a bearer token", field="authorization")
-            if (left := context.time_remaining()) is not None:
+            if left is not None:
                 set_time_left(left)
             with worker.admission.bulk(_rows(worker, content)) if name == "ModelInfer" else nullcontext():
                 reply: bytes = (await answer(content)).SerializeToString()
@@ -163,10 +174,18 @@ def _method(
             code, detail = grpc.StatusCode.INVALID_ARGUMENT, "the request is no message of this method"
         except Problem as problem:
             code, detail = _CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT), str(problem)
+            if problem.status == 504:
+                worker.metrics.rejected("deadline")
+            if seconds := problem.headers.get("Retry-After"):
+                advice = (("grpc-retry-pushback-ms", f"{seconds}000"),)
+        except asyncio.CancelledError:
+            if left is not None and context.time_remaining() <= 0:
+                worker.metrics.rejected("deadline")
+            raise
         except Exception:
             logger.exception("an unexpected error over gRPC")
             code, detail = grpc.StatusCode.INTERNAL, "an unexpected error; the server's log has the details"
-        await context.abort(code, detail)
+        await context.abort(code, detail, advice)
         raise AssertionError("abort raises")
 
     return method

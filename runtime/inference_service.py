@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from runtime.deadlines import in_time
 from runtime.inference_protocol import Answer, Inference
 from runtime.model import Model
 from runtime.worker import Worker
@@ -43,7 +44,7 @@ async def infer(
     """
     inference = decode() if size <= SMALL_BYTES else await worker.run_batch(decode)
     work = partial(_answer, model, inference, encode)
-    counts, reply = work() if len(inference.rows) == 1 else await worker.run_batch(work)
+    counts, reply = in_time(work)() if len(inference.rows) == 1 else await worker.run_batch(work)
     for label, count in enumerate(counts):
         worker.metrics.predicted(label, count)
     return reply
