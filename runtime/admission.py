@@ -1,21 +1,36 @@
 """How much a worker takes on: what goes beyond it is refused at once, and waits for nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from time import perf_counter
+from typing import TypeVar
 
 from runtime.metrics import Metrics
 from runtime.problems import Problem
 
 _RETRY = {"Retry-After": "1"}
 
+_WEIGHT = 1 / 16
+"""What the newest turn counts for in the pace of the last ones."""
+
+_FIRST: ContextVar[bool] = ContextVar("first", default=False)
+"""Whether the next turn that a task asks for is the first one of its request."""
+
+_Result = TypeVar("_Result")
+
 
 class Admission:
     """The work that one worker has under way, and its bounds. To be used by the event loop's thread alone.
 
     Requests that are no single predictions take at most half of what may be in flight, so that `/predict` keeps the
-    other half while batches are refused. The fast lane does not ask: it answers in the turn of the event loop in which
-    it reads, so that none of its requests waits, and to refuse one would cost as much.
+    other half while batches are refused. The fast lane does not ask for its predictions: it answers in the turn of the
+    event loop in which it reads, so that none of its requests waits, and to refuse one would cost as much.
+
+    How long a batch would wait is known before it is let in: as long as the turns before it take, at the pace of the
+    last ones. Were the oldest of those who wait to decide alone, a queue could be let in within that time which takes
+    many times as long to be done. Where turns become slower meanwhile, a batch that has waited too long is refused when
+    its first turn comes, because the answers that come in time would be fewer still.
 
     Parameters
     ----------
@@ -24,7 +39,7 @@ class Admission:
     max_queued_rows : int
         Most rows of batches under way; a batch alone may have more.
     max_queued_seconds : float
-        How long a batch that is under way may have waited for its turn, for another one to be let in.
+        How long a batch may wait for its first turn.
     metrics : Metrics
         Counts what is refused.
     """
@@ -39,6 +54,8 @@ class Admission:
         self._bulk = 0
         self._rows = 0
         self._turns: dict[object, float] = {}  # when each turn that is awaited was asked for, the oldest first
+        self._pace = 0.0  # seconds that a turn takes, of the last ones
+        self._turned = 0.0  # when the last one ended
         self._single = _Single(self)
 
     def _too_many_requests(self) -> Problem:
@@ -57,22 +74,33 @@ class Admission:
     def _leave(self) -> None:
         self._in_flight -= 1
 
-    @contextmanager
-    def bulk(self, rows: int) -> Iterator[None]:
-        """Have a request of several rows under way; raises Problem with status 503 where it is too much."""
+    def refuse_bulk(self, rows: int) -> Problem | None:
+        """Return why a request of several rows is too much now, with status 503, and count it; None where it is not."""
         if self._rows and self._rows + rows > self._row_limit:
             self._metrics.rejected("queued_rows")
             detail = f"{self._rows} rows of batches are under way, {rows} more are too many"
-            raise Problem(503, detail, headers=_RETRY)
-        waited = perf_counter() - next(iter(self._turns.values())) if self._turns else 0.0
-        if waited > self._longest:
-            self._metrics.rejected("queued_time")
-            raise Problem(503, f"a batch has been waiting for its turn for {waited:.1f} s", headers=_RETRY)
+            return Problem(503, detail, headers=_RETRY)
+        wait = self._wait() if self._turns else 0.0
+        if wait > self._longest:
+            return self._too_long(wait)
         if self._bulk >= self._bulk_limit:
-            raise self._too_many_requests()
+            return self._too_many_requests()
+        return None
+
+    def _wait(self) -> float:
+        """Return for how long a batch would wait for its turn, or the oldest one has waited."""
+        return max(perf_counter() - next(iter(self._turns.values())), len(self._turns) * self._pace)
+
+    @contextmanager
+    def bulk(self, rows: int) -> Iterator[None]:
+        """Have a request of several rows under way; raises Problem with status 503 where it is too much."""
+        problem = self.refuse_bulk(rows)
+        if problem:
+            raise problem
         with self.single():
             self._bulk += 1
             self._rows += rows
+            _FIRST.set(True)
             try:
                 yield
             finally:
@@ -80,14 +108,41 @@ class Admission:
                 self._rows -= rows
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the end of a batch's next turn: turns are taken in the order in which they were asked for."""
-        turn = object()
-        self._turns[turn] = perf_counter()
+    def turn(self) -> Iterator[Callable[[Callable[[], _Result]], Callable[[], _Result]]]:
+        """Wait for the end of a batch's next turn: turns are taken in the order in which they were asked for.
+
+        The block gets what guards the work, to be done later and in another thread: it is not done where it is the
+        first of its request and has waited for others for too long; then the block ends with a Problem of status 503.
+        """
+        turn, bounded = object(), _FIRST.get() and bool(self._turns)
+        _FIRST.set(False)
+        asked = self._turns[turn] = perf_counter()
+
+        def guard(work: Callable[[], _Result]) -> Callable[[], _Result]:
+            def guarded() -> _Result:
+                if bounded and perf_counter() - asked > self._longest:
+                    raise _LateError
+                return work()
+
+            return guarded
+
         try:
-            yield
+            yield guard
+        except _LateError:
+            raise self._too_long(perf_counter() - asked) from None
         finally:
             del self._turns[turn]
+            now = perf_counter()
+            self._pace += _WEIGHT * (now - max(asked, self._turned) - self._pace)
+            self._turned = now
+
+    def _too_long(self, wait: float) -> Problem:
+        self._metrics.rejected("queued_time")
+        return Problem(503, f"batches wait for {wait:.1f} s for their turn", headers=_RETRY)
+
+
+class _LateError(Exception):
+    """A turn has come too late."""
 
 
 class _Single(AbstractContextManager[None]):

@@ -22,7 +22,9 @@ LEAST_RATE = 1000
 
 _CHUNK_FRAME = 16  # bytes around a chunk that no one minds: its size, and three line ends
 _GOODBYE_SECONDS = 1.0
-_READ_ON = 2**18  # bytes of a refused body that are still read, so that its client comes to read the refusal
+
+READ_ON = 2**18
+"""Bytes of a refused body that are still read, so that its client comes to read the refusal."""
 
 
 class Phase:
@@ -230,7 +232,7 @@ class AsgiLane(HttpToolsProtocol):
         if self._received > LARGE and not self._in_small_pieces:
             self._in_small_pieces = True
             self.transport.set_protocol(SmallPieces(self))
-        if self.cycle.response_complete and self._received > self._limit + _READ_ON:
+        if self.cycle.response_complete and self._received > self._limit + READ_ON:
             self.transport.close()
 
     def on_message_complete(self) -> None:

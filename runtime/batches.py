@@ -56,6 +56,7 @@ class Batch:
         self._fail = fail
         self._max_rows = max_rows
         self._rows = np.empty((min(predictor.chunk_rows, max_rows + 1), predictor.engine.features), np.float32)
+        self._read: tuple[int, Bad] | None = None  # rows that were read in a turn and wait for the next one
         self._first_problem: Problem | None = None
         self._count = self._errors = 0
         self.labels = np.zeros(predictor.engine.classes, np.int64)
@@ -70,13 +71,19 @@ class Batch:
             Where the body, or a row with `fail`, is refused; 413 where there are too many rows.
         """
         end = time.monotonic() + TURN_SECONDS
-        while True:
-            count, bad = self._body.read(self._rows[: self._max_rows + 1 - self._count])
-            if not count:
-                return False
+        count, bad = self._read or self._next()
+        self._read = None
+        while count:
             self._predict(self._rows[:count], bad)
-            if time.monotonic() > end:
+            count, bad = self._next()
+            if count and time.monotonic() > end:
+                self._read = count, bad  # no turn is asked for, and waited for, but where something is left to do
                 return True
+        return False
+
+    def _next(self) -> tuple[int, Bad]:
+        """Read the next chunk."""
+        return self._body.read(self._rows[: self._max_rows + 1 - self._count])
 
     def _predict(self, rows: NDArray[np.float32], bad: Bad) -> None:
         """Predict one chunk."""

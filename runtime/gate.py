@@ -66,18 +66,18 @@ class Gate:
             return nullcontext()
         if scope["method"] not in ("POST", "PUT") or path == "/predict":
             return self._worker.admission.single()
-        return self._worker.admission.bulk(self._rows(path, headers))
+        return self._worker.admission.bulk(count_rows(self._worker, path, headers))
 
-    def _rows(self, path: str, headers: Mapping[bytes, bytes]) -> int:
-        """Return how many rows a body may have, which only its length tells before it is read."""
-        worker = self._worker
-        most = worker.settings.max_batch_rows
-        if b"content-length" not in headers:
-            return most
-        values = _BAR_VALUES if path.endswith("/bars") else len(worker.model.card.feature_names)
-        plain = headers.get(b"content-type", JSON.encode()).startswith(JSON.encode())
-        size = values * (_JSON_BYTES if plain else _BINARY_BYTES)
-        return min(most, max(1, int(headers[b"content-length"]) // size))
+
+def count_rows(worker: Worker, path: str, headers: Mapping[bytes, bytes]) -> int:
+    """Return how many rows a body may have, which only its length tells before it is read."""
+    most = worker.settings.max_batch_rows
+    if b"content-length" not in headers:
+        return most
+    values = _BAR_VALUES if path.endswith("/bars") else len(worker.model.card.feature_names)
+    plain = headers.get(b"content-type", JSON.encode()).startswith(JSON.encode())
+    size = values * (_JSON_BYTES if plain else _BINARY_BYTES)
+    return min(most, max(1, int(headers[b"content-length"]) // size))
 
 
 def _refuse(request: Request, problem: Problem) -> Response:

@@ -1,9 +1,10 @@
 """The fast lane: `POST /predict` answered from the parser's callbacks, everything else by the application.
 
 A prediction takes some microseconds; an ASGI scope, a task and a routed endpoint take many times that. So this protocol
-answers the plain case itself, without the parser where the same head has been parsed before. Whatever is not plain
-(another route, a header that needs thought, a body that is refused) it hands to uvicorn's own protocol as if it had
-never looked. Both lanes answer alike, byte for byte.
+answers the plain case itself, without the parser where the same head has been parsed before. It also refuses a batch
+for which there is no room, because a worker that has too much to do should spend least on what it does not do. Whatever
+is not plain (another route, a header that needs thought, a body that is refused) it hands to uvicorn's own protocol as
+if it had never looked. Both lanes answer alike, byte for byte.
 """
 
 import asyncio
@@ -14,13 +15,16 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from runtime import logs
-from runtime.asgi_lane import MOST_HEADERS, AsgiLane, Phase
+from runtime.asgi_lane import MOST_HEADERS, READ_ON, AsgiLane, Phase
 from runtime.coalescer import Caller
 from runtime.deadlines import late, parse_deadline
+from runtime.gate import count_rows
 from runtime.known_heads import KnownHeads
 from runtime.problems import Problem
 
 _PATH = b"/predict"
+_BATCH = "/predict/batch"
+_BATCH_PATH = _BATCH.encode()
 _POST = b"POST"
 _HOST = b"host"
 _CONTENT_TYPE = b"content-type"
@@ -41,6 +45,8 @@ _PLAIN_VALUES = {
     _CONTENT_TYPE: (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"),
     _TRANSFER_ENCODING: (b"chunked",),
 }
+_ASKS_MORE = frozenset({_TRANSFER_ENCODING, _DEADLINE, b"expect", b"upgrade"})
+"""Headers of a batch that is not refused before the application has looked at it."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -66,6 +72,7 @@ class FastLane(AsgiLane):
         self.traces_all = worker.settings.access_log
         self._safe_digits = len(str(self._limit)) - 1  # a length of no more digits is within the limit
         self._body: list[bytes] | None = None  # of the fast request that is being read
+        self._refused: Problem | None = None  # what answers the request that is being read, whatever else it brings
         self._identity = ""  # the id that its client gave it
         self._deadline = 0  # when its client gives up, 0 where it does not say
         self._head = b""
@@ -109,11 +116,18 @@ class FastLane(AsgiLane):
             self._phase = Phase.BODY
             self._body = []
             self._received = self._chunks = self._excess = 0
+        elif self.url.startswith(_BATCH_PATH) and (refused := self._refuse_batch()):
+            self._phase = Phase.BODY
+            self._refused = refused
+            self._received = self._chunks = self._excess = 0
         else:
             self._begin_slow()
 
     def on_body(self, body: bytes) -> None:
-        """Collect the body, up to the limit."""
+        """Collect the body, up to the limit; drop that of a refused batch."""
+        if self._refused is not None:
+            self._received += len(body)
+            return
         if self._body is None:
             super().on_body(body)
             return
@@ -126,6 +140,9 @@ class FastLane(AsgiLane):
         """Answer."""
         keep_alive = self.parser.should_keep_alive() and self._worker.ready and not self._ending
         self._between = keep_alive and not self.parser.should_upgrade()
+        if self._refused is not None:
+            self._answer_refused(self._refused, keep_alive)
+            return
         chunks = self._body
         if chunks is None:
             super().on_message_complete()
@@ -176,6 +193,43 @@ class FastLane(AsgiLane):
             elif value not in _PLAIN_VALUES.get(name, ()):
                 return False
         return hosts == 1 and self._worker.predict_tokens.admit(authorization)
+
+    def _refuse_batch(self) -> Problem | None:
+        """Return why a batch is refused before it is read; None where it is let in, or the application has to look.
+
+        Its body is read all the same, and dropped, so that its client comes to read the refusal and can go on.
+        """
+        if self.parser.get_method() != _POST or self.parser.get_http_version() != "1.1":
+            return None
+        if not self._is_free() or not self.predicts or self.traces_all:
+            return None
+        headers = dict(self.headers)
+        if len(headers) < len(self.headers) or len(headers) > MOST_HEADERS or not _ASKS_MORE.isdisjoint(headers):
+            return None
+        length = headers.get(_CONTENT_LENGTH, b"")
+        if _HOST not in headers or not length.isdigit() or int(length) > min(READ_ON, self._limit):
+            return None
+        if self._most_head_bytes + 2 * len(headers) > self._head_limit and self._head_size() > self._head_limit:
+            return None
+        if self.url.partition(b"?")[0] != _BATCH_PATH:
+            return None
+        worker = self._worker
+        if not worker.predict_tokens.admit(headers.get(_AUTHORIZATION, b"")):
+            return None
+        refused: Problem | None = worker.admission.refuse_bulk(count_rows(worker, _BATCH, headers))
+        if refused:
+            self._identity = logs.accept_id(headers[_REQUEST_ID]) if _REQUEST_ID in headers else ""
+        return refused
+
+    def _answer_refused(self, problem: Problem, keep_alive: bool) -> None:
+        """Refuse a batch whose body has been dropped."""
+        self._refused = None
+        self._phase = Phase.IDLE
+        self._coalescer.flush()  # what was asked before it is answered before it
+        metrics = self._worker.metrics
+        metrics.begin()
+        metrics.end(_BATCH, "POST", problem.status, perf_counter_ns() - self._started)
+        self.refuse(problem, keep_alive, self._identity)
 
     def _comes_again(self) -> bool:
         """Tell whether the head of the request just read is worth to be remembered, and says how long its body is."""
@@ -236,6 +290,8 @@ class FastLane(AsgiLane):
         self._coalescer.flush()
         if self._body is not None:
             self._body, self._phase = None, Phase.HEAD  # the application has not seen it
+        elif self._refused is not None:
+            self._refused, self._phase = None, Phase.HEAD
         super().reject(problem, reason)
 
     def resume_writing(self) -> None:
@@ -253,7 +309,7 @@ class FastLane(AsgiLane):
     def shutdown(self) -> None:
         """End the connection after the request that it has brought or begun to bring."""
         self._coalescer.flush()
-        if self._body is None:
+        if self._body is None and self._refused is None:
             super().shutdown()
         else:
             self._ending = True

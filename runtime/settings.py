@@ -190,7 +190,7 @@ SETTINGS = (
     Setting("MAX_HEADER_BYTES", "16384", *_integer(1024, 2**20), "largest request line with all headers"),
     Setting("MAX_BATCH_ROWS", "100000", *_integer(1, 2**31), "most rows in one batch"),
     Setting("MAX_QUEUED_ROWS", "400000", *_integer(1, 2**40), "most rows of batches that a worker has under way"),
-    Setting("MAX_QUEUED_MS", "1000", *_integer(1, 10**7), "longest wait of a batch while others are let in"),
+    Setting("MAX_QUEUED_MS", "500", *_integer(1, 10**7), "longest wait of a batch for its first turn"),
     Setting("MAX_IN_FLIGHT", "1024", *_integer(2, 2**20), "most requests that a worker has under way"),
     Setting("MAX_CONNECTIONS", "10000", *_integer(1, 2**20), "most connections of a worker"),
     Setting("MAX_SYMBOLS", "10000", *_integer(1, 10**9), "most symbols that are held for bars one by one"),

@@ -86,9 +86,9 @@ class Worker:
         return self._holder.model
 
     async def run_batch(self, work: Callable[[], _Result]) -> _Result:
-        """Do a batch's work off the event loop, after the batches before it, and while its deadline has not passed."""
-        with self.admission.turn():
-            return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(work))
+        """Do a batch's work off the event loop, after the batches before it; raises Problem where that is too late."""
+        with self.admission.turn() as guard:
+            return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(guard(work)))
 
     async def reload(self, request: ReloadRequest) -> Rollout:
         """Serve the model file as it is now, or a kept one, in all workers or in none; raises TicklineError."""

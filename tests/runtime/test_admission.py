@@ -1,8 +1,12 @@
 """How much a worker takes on, by how long batches wait."""
 
 from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.admission import Admission
 from runtime.metrics import WORDS, Metrics
@@ -46,7 +50,7 @@ def test_no_batch_is_let_in_while_one_has_waited_too_long(clock: list[float], ad
             stack.enter_context(admission.turn())
             assert refused(admission) == ""
         clock[0] += 0.2
-        assert refused(admission) == "a batch has been waiting for its turn for 0.6 s"
+        assert refused(admission) == "batches wait for 0.6 s for their turn"
         with admission.single():  # a prediction is let in all the same
             pass
     assert refused(admission) == ""
@@ -64,4 +68,60 @@ def test_the_oldest_of_those_who_wait_decides(clock: list[float], admission: Adm
     clock[0] += 0.5
     assert "0.7 s" in refused(admission)
     second.__exit__(None, None, None)
+    assert refused(admission) == ""
+
+
+def test_turns_that_would_take_too_long_are_not_queued(clock: list[float], admission: Admission) -> None:
+    for _ in range(100):
+        with admission.turn():
+            clock[0] += 0.1
+        clock[0] += 5.0  # in which none is asked for
+    with ExitStack() as stack:
+        for waiting in range(10):
+            assert (refused(admission) != "") == (waiting > 5), waiting
+            stack.enter_context(admission.turn())
+        assert refused(admission) == "batches wait for 1.0 s for their turn"
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(seconds=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=60), late=st.integers(1, 40))
+def test_no_one_waits_much_longer_than_the_bound(seconds: list[float], late: int) -> None:
+    """Turns take as long as the last of them did: who was let in waits no longer than the bound and that turn."""
+    now = [100.0]
+    with patch("runtime.admission.perf_counter", lambda: now[0]):
+        admission = Admission(1000, 10**9, 0.5, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+        for each in (*seconds, *(seconds[-1:] * 100)):
+            with admission.turn():
+                now[0] += each
+        waiting: list[tuple[float, Any]] = []
+        for _ in range(late):
+            if not refused(admission):
+                waiting.append((now[0], admission.turn()))
+                waiting[-1][1].__enter__()
+        for asked, turn in waiting:
+            now[0] += seconds[-1]
+            turn.__exit__(None, None, None)
+            assert now[0] - asked <= 0.5 + 2.1 * seconds[-1]
+
+
+def test_a_batch_whose_turn_comes_too_late_is_refused(clock: list[float], admission: Admission) -> None:
+    """Its other turns are not, because work has gone into it by then; nor is one that waits for no other batch."""
+    done: list[str] = []
+
+    def take_turn(name: str, waited: float) -> None:
+        with admission.turn() as guard:
+            clock[0] += waited
+            guard(lambda: done.append(name))()
+
+    with admission.bulk(10):
+        take_turn("alone", 5.0)
+    admission = Admission(1000, 10**9, 0.5, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+    with admission.bulk(10), admission.turn(), admission.bulk(10):
+        take_turn("first", 0.4)
+        take_turn("second", 5.0)
+    late = pytest.raises(Problem, match=r"^batches wait for 0\.6 s for their turn$")
+    with admission.bulk(10), admission.turn(), admission.bulk(10), late as caught:
+        take_turn("late", 0.6)
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+    assert done == ["alone", "first", "second"]
     assert refused(admission) == ""

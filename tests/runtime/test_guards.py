@@ -332,6 +332,45 @@ def test_excess_is_refused_at_once_and_predictions_go_on(lane: str, forest_path:
         assert status(ask(server, batch)) == 200
 
 
+@pytest.mark.parametrize("lane", LANES)
+def test_a_refused_batch_leaves_its_connection_in_order(lane: str, forest_path: Path) -> None:
+    batch, identity = post(BATCH + b" " * 15_000, path=b"/predict/batch"), b"X-Request-ID: mine-7\r\n"
+    known = batch.replace(b"Host:", identity + b"Host:", 1)
+    with running_server(forest_path, LANE=lane, MAX_QUEUED_ROWS="100") as server, ExitStack() as stack:
+        held, stream = (stack.enter_context(server.raw()) for _ in range(2))
+        held.sendall(batch[:-1])
+        wait_until(lambda: b"requests_in_flight 2.0" in server.request("GET", "/metrics").body, "it is under way")
+        stream.sendall(post(ROW) + batch + post(ROW) + known + post(ROW))
+        found = replies(stream, 5)
+        assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"503", b"200", b"503", b"200"]
+        assert found.count(b"x-request-id: mine-7\r\n") == 1
+        assert found.count(b"\r\nretry-after: 1\r\n") == 2
+        stream.sendall(batch[:-9_000])
+        stream.sendall(batch[-9_000:])
+        assert status(replies(stream, 1)) == 503
+        assert rejected(server, "queued_rows") == 3
+        line = b'http_requests_total{method="POST",route="/predict/batch",status="503"} 3.0'
+        metrics = server.request("GET", "/metrics").body
+        assert line in metrics
+        assert b"requests_in_flight 2.0" in metrics
+        held.sendall(batch[-1:])
+        assert status(replies(held, 1)) == 200
+        wait_until(lambda: b"requests_in_flight 1.0" in server.request("GET", "/metrics").body, "it is done")
+        stream.sendall(batch)
+        assert status(replies(stream, 1)) == 200
+
+
+def test_both_lanes_refuse_a_batch_alike(forest_path: Path) -> None:
+    batch, found = post(BATCH + b" " * 15_000, path=b"/predict/batch?on_error=fail"), []
+    for lane in LANES:
+        with running_server(forest_path, LANE=lane, MAX_QUEUED_ROWS="100") as server, server.raw() as held:
+            held.sendall(batch[:-1])
+            wait_until(lambda: b"requests_in_flight 2.0" in server.request("GET", "/metrics").body, "it is under way")
+            found.append(re.sub(rb"date: [^\r]*", b"", ask(server, batch)))
+    assert found[0].startswith(b"HTTP/1.1 503 ")
+    assert found[0] == found[1]
+
+
 def test_metrics_have_a_port_of_their_own(forest_path: Path) -> None:
     port = free_port()
     with running_server(forest_path, METRICS_PORT=str(port)) as server:
