@@ -10,7 +10,7 @@ FOLDER = Path(__file__).with_name("pages")
 
 _FRAGMENT = re.compile(r'<template id="([a-z-]+)">\n?(.*?)\n?</template>', re.DOTALL)
 _INDENTATION = re.compile(r"\n\s*")
-_COMMENT = re.compile(r"\n\s*//.*")
+_COMMENT = re.compile(r"\s+// .*")  # also behind code: no text of the scripts has two slashes between blanks
 _LOOSE = re.compile(r"\s*([{};,])\s*|(?<=:) ")
 
 

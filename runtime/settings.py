@@ -105,8 +105,11 @@ def _integer(low: int, high: int) -> tuple[Callable[[str], int], str]:
 
 
 def _choice(*names: str) -> tuple[Callable[[str], str], str]:
+    """Take one of some words in any case, told as documents write them; what comes out is upper case."""
+    known = {name.upper() for name in names}
+
     def parse(text: str) -> str:
-        if text.upper() not in names:
+        if text.upper() not in known:
             raise ValueError
         return text.upper()
 
@@ -163,7 +166,7 @@ MAX_MODEL_BYTES = Setting("MAX_MODEL_BYTES", str(2**29), *_integer(1, 2**31), "l
 ENGINE = Setting(
     "ENGINE",
     "auto",
-    *_choice("AUTO", "ONNXRUNTIME", "COMPILED"),
+    *_choice("auto", "onnxruntime", "compiled"),
     "what runs the model; auto takes compiled where it proves itself against onnxruntime",
 )
 
@@ -173,9 +176,9 @@ SETTINGS = (
     Setting("GRPC_PORT", "0", *_integer(0, 65535), "port of the Open Inference Protocol over gRPC; 0 turns it off"),
     Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
     Setting("LOG_LEVEL", "INFO", *_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "what is logged"),
-    Setting("LOG_FORMAT", "text", *_choice("TEXT", "JSON"), "how it is logged, one line a record"),
+    Setting("LOG_FORMAT", "text", *_choice("text", "json"), "how it is logged, one line a record"),
     Setting("ACCESS_LOG", "0", *_switch(), "log every request"),
-    Setting("LANE", "fast", *_choice("FAST", "ASGI"), "fast answers /predict before ASGI; asgi answers all through it"),
+    Setting("LANE", "fast", *_choice("fast", "asgi"), "fast answers /predict before ASGI; asgi answers all through it"),
     MODEL_PATH,
     MODEL_SHA256,
     MAX_MODEL_BYTES,
@@ -208,7 +211,7 @@ SETTINGS = (
     Setting(
         "KEEP_REFERENCE",
         "auto",
-        *_choice("AUTO", "YES", "NO"),
+        *_choice("auto", "yes", "no"),
         "keep onnxruntime's session beside the compiled engine; auto where the memory limit leaves room",
     ),
     Setting("KEEP_VERSIONS", "3", *_integer(1, 32), "model files that are kept to go back to, the served one included"),

@@ -38,7 +38,10 @@ def _render_skill(facts: Mapping[str, Any]) -> Markup:
     if not isinstance(gain, int | float) or not isinstance(error, int | float):
         return Markup()
     name = _cell(baseline).replace("_", " ")
-    text = f"Accuracy on test rows beside the baseline {name}: {gain:+.3f}, standard error {error:.3f}."
+    text = (
+        f"On test rows: {100 * gain:+.1f} points of accuracy against the baseline {name}, "
+        f"standard error {100 * error:.1f}."
+    )
     return fill("finding", text=text)
 
 

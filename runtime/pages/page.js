@@ -330,6 +330,7 @@ function startLive() {
   let paused = false, near = false; // a scrape costs the server a little, so only those who look make any
   new IntersectionObserver((seen) => { near = seen.at(-1).isIntersecting; }, { rootMargin: '100%' }).observe(find('live'));
   find('charts').hidden = false;
+  for (const svg of find('charts').querySelectorAll('svg')) svg.append(note('The first figures take a few seconds'));
   document.querySelector('.controls').hidden = false;
   pause.addEventListener('click', () => {
     paused = !paused;
@@ -413,8 +414,11 @@ function chart(name, series, form) {
     if (name === 'rate' && line) shapes.push(shape('path', { class: 'under', d: `${line}V${bottom}H${x(points[0][0]).toFixed(1)}Z` }));
     shapes.push(shape('path', { class: kind, d: line }));
   }
+  if (!values.some(Boolean)) shapes.push(note('No requests in this time'));
   svg.replaceChildren(svg.querySelector('title'), ...shapes);
 }
+
+function note(text) { return shape('text', { x: 310, y: 82, 'text-anchor': 'middle' }, text); }
 
 // The least of 1, 2, 2.5, 5 and 10 times a power of ten that is not below a value.
 function ceiling(value) {

@@ -40,10 +40,10 @@ def test_flag_wins_over_environment_wins_over_default() -> None:
         ("ACCESS_LOG", "maybe", "1, true, yes, 0, false, no"),
         ("HOST", "", "an address"),
         ("MODEL_PATH", "", "a path"),
-        ("ENGINE", "fast", "one of AUTO, ONNXRUNTIME, COMPILED"),
+        ("ENGINE", "fast", "one of auto, onnxruntime, compiled"),
         ("MODEL_SHA256", "12ab", "64 hexadecimal digits"),
         ("MODEL_SHA256", "0" * 64 + ",", "64 hexadecimal digits"),
-        ("KEEP_REFERENCE", "1", "one of AUTO, YES, NO"),
+        ("KEEP_REFERENCE", "1", "one of auto, yes, no"),
     ],
 )
 def test_a_bad_value_names_variable_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:

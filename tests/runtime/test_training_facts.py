@@ -28,7 +28,7 @@ def test_metrics_stand_beside_those_of_the_baselines() -> None:
     assert "On test rows accuracy roc auc a 0.600 - majority class 0.550 0.500" in text
     assert "On validation rows accuracy roc auc a 0.512 -" in text
     assert text.index("test rows") < text.index("validation rows")
-    assert "beside the baseline majority class: +0.050, standard error 0.030" in text
+    assert "+5.0 points of accuracy against the baseline majority class, standard error 3.0." in text
 
 
 @pytest.mark.parametrize(
