@@ -129,9 +129,16 @@ def _page(report: dict[str, Any], text: str, pictures: dict[str, bytes]) -> str:
         title=html.escape(f"Load on {report['target']['url']}{report['target']['route']}"),
         command=html.escape(made["command"]),
         machine=html.escape(machine),
-        text=html.escape(text),
+        text="\n".join(map(_block, text.split("\n\n"))),
         images=images,
     )
+
+
+def _block(text: str) -> str:
+    """Return a table as it stands, and sentences so that they fit any window."""
+    if "  " in text:
+        return f"<pre tabindex=0>{html.escape(text)}</pre>"
+    return f"<p>{'<br>'.join(map(html.escape, text.splitlines()))}"
 
 
 _PAGE = """<!doctype html>
@@ -141,14 +148,18 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
-body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
-pre {{ overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .5rem }}
-img {{ max-width: 100%; background: #fff; border-radius: .5rem }}
+body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere;
+  background: light-dark(#f6f7f9, #0d1117); color: light-dark(#141a21, #e7ebf0) }}
+h1 {{ font-size: clamp(1.5rem, 1.1rem + 2vw, 2.25rem); line-height: 1.2 }}
+pre {{ overflow-x: auto; padding: .75rem; font-size: .8125rem; background: light-dark(#fff, #151b23);
+  border: 1px solid light-dark(#dde2e8, #2a323d); border-radius: .75rem }}
+:focus-visible {{ outline: 2px solid light-dark(#0b6e5f, #5fd3bc); outline-offset: 2px }}
+img {{ max-width: 100%; background: #fff; border-radius: .75rem }}
 </style>
 <main>
 <h1>{title}</h1>
 <p><code>{command}</code><br>{machine}</p>
-<pre>{text}</pre>
+{text}
 {images}
 <p>A latency counts from when its request was due, in a closed loop from when it was sent.</p>
 </main>

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 BOX = (92, 44)
-STRIDE = 168
+STRIDE = 188
 MARGIN = 24
 MIDDLE = 116
 PAD = 12
