@@ -21,13 +21,14 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _decoded(column: Column) -> Column:
+def decoded(column: Column) -> Column:
+    """Return a column with its values in place of those of a dictionary."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def numbers(column: Column) -> NDArray[np.float64]:
     """Return a column as float64, NaN where a cell is empty or no number."""
-    column = _decoded(column)
+    column = decoded(column)
     kind = column.type
     if _is_text(kind):
         try:
@@ -47,7 +48,7 @@ def numbers(column: Column) -> NDArray[np.float64]:
 
 def times(column: Column) -> NDArray[np.int64]:
     """Return a column of dates as microseconds since 1970, in UTC where a zone is told; `NO_TIME` where it is none."""
-    column = _decoded(column)
+    column = decoded(column)
     kind = column.type
     if _is_text(kind):
         column = _parsed(column)

@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from runtime.artifact import ModelCard
 from runtime.predictor import Predictor
 from runtime.scoring.bar_rows import BarRows
-from runtime.scoring.cells import dates
+from runtime.scoring.cells import dates, decoded
 from runtime.scoring.feature_rows import FeatureRows
 from runtime.scoring.files import HashedFile, Written, replacing
-from runtime.scoring.job import Counts, Job, PartRecord, error_lines
+from runtime.scoring.job import CSV, Counts, Job, PartRecord, error_lines
 from runtime.scoring.plan import Chain, Part
 from runtime.scoring.reading import Block, read_blocks
 from runtime.scoring.scored import Scored
@@ -91,7 +92,7 @@ def _score_part(
 ) -> PartRecord:
     chain, sources = job.plan.chains[number], job.plan.identity.sources
     counts = Counts()
-    scores = PartWriter(card, sources)
+    scores = PartWriter(card, sources, job.plan.identity.format)
     with ExitStack() as stack:
         output = stack.enter_context(replacing(job.scores_path(number, place)))
         errors: HashedFile | None = None
@@ -152,7 +153,7 @@ def _winners(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDA
 
 
 class PartWriter:
-    """Writes scores as Parquet: a row group a block, each with names of its own.
+    """Writes scores as Parquet, a row group a block, each with names of its own; or as CSV with one header.
 
     Parameters
     ----------
@@ -160,12 +161,15 @@ class PartWriter:
         Gives the labels.
     sources : list of Source
         The files that rows may be of.
+    form : str
+        `PARQUET` or `CSV`.
     """
 
-    def __init__(self, card: ModelCard, sources: list[Source]) -> None:
+    def __init__(self, card: ModelCard, sources: list[Source], form: str) -> None:
         self._labels = pa.array(card.labels, pa.string())
         self._files = pa.array([source.path for source in sources], pa.string())
         self._card = card
+        self._form = form
         self._writer: Any = None
 
     def add(self, output: HashedFile, source: int, scored: Scored) -> None:
@@ -187,11 +191,18 @@ class PartWriter:
         columns["probability"] = pa.array(best)
         for label, values in zip(self._card.labels, scored.probabilities, strict=True):
             columns[f"probability_{label}"] = pa.array(values)
-        table = pa.table(columns)
-        self._open(output, table.schema).write_table(table, row_group_size=count)
+        if self._form == CSV:
+            # Its writer knows no dictionaries.
+            table = pa.table({name: decoded(column) for name, column in columns.items()})
+            self._open(output, table.schema).write_table(table)
+        else:
+            table = pa.table(columns)
+            self._open(output, table.schema).write_table(table, row_group_size=count)
 
     def _open(self, output: HashedFile, schema: Any) -> Any:
-        if self._writer is None:
+        if self._writer is None and self._form == CSV:
+            self._writer = pa_csv.CSVWriter(pa.PythonFile(output, mode="w"), schema)
+        elif self._writer is None:
             packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "Date") if name in schema.names}
             self._writer = pq.ParquetWriter(
                 pa.PythonFile(output, mode="w"),

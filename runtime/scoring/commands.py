@@ -54,6 +54,9 @@ def add_score(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rows of one file of scores, about; what is done is kept part by part (1048576)",
     )
+    parser.add_argument(
+        "--format", choices=("parquet", "csv"), default="parquet", help="what the files of scores are (%(default)s)"
+    )
     parser.add_argument("--restart", action="store_true", help="forget what an earlier job left in OUT_DIR")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
     parser.set_defaults(run=_score, refuse=parser.error)
@@ -93,7 +96,7 @@ def _score(options: argparse.Namespace) -> int:
     # --engine says here who does the work; what runs the model is for the environment to say.
     wish = read_setting(ENGINE, argparse.Namespace(), os.environ)
     predictor = load_model(path, threads=1, wish=wish).predictor
-    identity = identify(options.input, predictor, options.part_rows or PART_ROWS)
+    identity = identify(options.input, predictor, options.part_rows or PART_ROWS, options.format)
     manifest = None if options.restart else finished(options.output, identity)
     if manifest is None:
         with open_job(options.output, identity, options.restart) as job, Progress() as told:

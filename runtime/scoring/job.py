@@ -23,11 +23,14 @@ from runtime.scoring.files import UNFINISHED, Written, flush_folder, replace, re
 from runtime.scoring.plan import Chain, make_chains
 from runtime.scoring.sources import BARS, Source, read_sources
 
-LAYOUT = 1
+LAYOUT = 2
 """Changes with the meaning of what is in a job's folder."""
 
 MANIFEST, ERRORS, SCORES, PRIVATE = "manifest.json", "errors.csv", "scores", ".job"
 _DONE = ".job.done"
+PARQUET, CSV = "parquet", "csv"
+"""What files of scores are."""
+
 ERROR_HEADER = ("file", "row", "reason")
 
 _T = TypeVar("_T")
@@ -61,6 +64,7 @@ class Identity(msgspec.Struct, frozen=True):
     engine: str
     features: str
     part_rows: int
+    format: str
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -108,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True):
     identity: str
 
 
-def identify(root: Path, predictor: Predictor, part_rows: int) -> Identity:
+def identify(root: Path, predictor: Predictor, part_rows: int, form: str = PARQUET) -> Identity:
     """Return what is to be done with an input; raises TicklineError where model or files do not fit."""
     kind, sources = read_sources(root, predictor.card.feature_names)
     if kind == BARS and not (offer := offer_bars(predictor.card.feature_specification)).offered:
@@ -122,6 +126,7 @@ def identify(root: Path, predictor: Predictor, part_rows: int) -> Identity:
         name_of(predictor.engine),
         specification_hash(),
         part_rows,
+        form,
     )
 
 
@@ -152,7 +157,7 @@ class Job:
 
     def scores_path(self, chain: int, part: int) -> Path:
         """Return where the scores of a part go."""
-        return self.folder / SCORES / f"part-{chain:05d}-{part:05d}.parquet"
+        return self.folder / SCORES / f"part-{chain:05d}-{part:05d}.{self.plan.identity.format}"
 
     def errors_path(self, chain: int, part: int) -> Path:
         """Return where the errors of a part go, until the job is done."""
@@ -267,8 +272,8 @@ def finished(folder: Path, identity: Identity) -> Manifest | None:
     manifest = _read(path, Manifest)
     if manifest.identity != digest(identity):
         raise TicklineError(
-            f"{folder}: holds the scores of another job: other input, model, engine or --part-rows; take another "
-            f"folder, or --restart"
+            f"{folder}: holds the scores of another job: other input, model, engine, --part-rows or --format; take "
+            f"another folder, or --restart"
         )
     return manifest
 
@@ -353,6 +358,7 @@ _SAYS = {
     "engine": "engine",
     "features": "definition of the features",
     "part_rows": "--part-rows",
+    "format": "--format",
 }
 
 

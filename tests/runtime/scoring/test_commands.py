@@ -111,6 +111,32 @@ def test_bars_of_any_layout(layout: str, order: str, forest_path: Path, tmp_path
     assert len(manifest["scores"]) > 1
 
 
+@pytest.mark.parametrize("layout", ["parquet", "by month"])
+def test_scores_as_csv_are_those_of_parquet(
+    layout: str, forest_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LAYOUTS[layout](bars(3, 300), tmp_path / "in")
+    arguments = ("--model-path", forest_path, "--part-rows", 1000)
+    for form in ("parquet", "csv"):
+        out = tmp_path / form
+        assert tickline.main(command(tmp_path / "in", out, *arguments, "--format", form)) == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    tables = []
+    for written in manifest["scores"]:
+        content = (out / written["path"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (written["bytes"], written["sha256"])
+        tables.append(pd.read_csv(out / written["path"], parse_dates=["Date"]))
+        assert len(tables[-1]) == written["rows"]
+    expected = pd.read_parquet(tmp_path / "parquet" / "scores")
+    found = pd.concat(tables, ignore_index=True)
+    probabilities = [str(name) for name in expected if str(name).startswith("probability")]
+    np.testing.assert_array_equal(found[probabilities].astype(np.float32), expected[probabilities])
+    for name in expected.columns.difference(probabilities):
+        assert found[name].tolist() == expected[name].tolist()
+    assert tickline.main(command(tmp_path / "in", out, *arguments)) == 1
+    assert "--format" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("layout", ["parquet", "csv"])
 def test_bad_rows_are_told_and_the_series_goes_on(layout: str, order: str, forest_path: Path, tmp_path: Path) -> None:
