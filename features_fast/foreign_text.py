@@ -154,6 +154,7 @@ def rewrite_dates(cells: Sequence[str]) -> list[str] | None:
 def _read_all(texts: Sequence[str], form: str) -> list[str]:
     """Return all dates by one form; none where one of them has another."""
     try:
-        return [datetime.strptime(text, form).isoformat() for text in texts]
+        dates = [datetime.strptime(text, form) for text in texts]
     except ValueError:
         return []
+    return [(date if "%H" in form else date.date()).isoformat() for date in dates]
