@@ -4,6 +4,7 @@ import io
 import json
 import resource
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +30,17 @@ def lower_limits() -> None:
 
 
 @pytest.fixture(scope="module")
-def podman(image: str, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def runroot() -> Iterator[str]:
+    """A folder with a short name: Podman takes none of more than 50 characters."""
+    with tempfile.TemporaryDirectory(prefix="podman", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def podman(image: str, models: Path, runroot: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The command line of a Podman with the manifests' pod; it keeps everything in a folder of its own."""
     folder = tmp_path_factory.mktemp("podman")
-    command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
+    command = ["podman", "--root", str(folder / "root"), "--runroot", runroot]
     command += ["--cgroup-manager", "cgroupfs", "--runtime", "runc"]
     archive = folder / "image.tar"
     docker("save", "--output", str(archive), image)
