@@ -1,9 +1,9 @@
 """Three times what a server can do: ``python -m bench.overload [--render] [--seconds S]`` writes docs/overload.md.
 
-A server with one worker on one core gets batches and, beside them, single predictions from another core. A closed loop
-finds how many batches a second the server can answer. Then an open loop offers as many, and three times as many:
-requests are due at random times of their own, whatever has become of those before, and a latency counts from when its
-request was due. Every reply is checked against the model file, and every refusal for its `Retry-After`.
+A server with one worker on one core gets batches and single predictions from another core. A closed loop finds how many
+of them it can answer a second. Then an open loop offers as many, and three times as many of both: requests are due at
+random times of their own, whatever has become of those before, and a latency counts from when its request was due.
+Every reply is checked against the model file, and every refusal for its `Retry-After`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ RESULTS = ROOT / "bench" / "results" / "overload.json"
 PAGE = ROOT / "docs" / "overload.md"
 
 SINGLE, BATCH = KINDS = ("/predict", "/predict/batch")
-SINGLES_A_SECOND = 1_000.0
+SINGLES_A_BATCH = 2
 BATCH_ROWS = 1_000
 TIMES = (1, 3)
 """Offered load, as multiples of the capacity."""
@@ -160,12 +160,12 @@ def load(server: Server, mixture: Mixture, rate: float, seconds: float, multiple
     return describe(ledger, outcome, multiple)
 
 
-def find_capacity(server: Server, batches: Mixture, seconds: float) -> float:
-    """Return the batches a second that a closed loop is answered; raises MeasureError where any has a fault."""
-    ledger, transport = Ledger(batches), Sockets("127.0.0.1", server.port, _CAPACITY_CONNECTIONS)
+def find_capacity(server: Server, mixture: Mixture, seconds: float) -> float:
+    """Return the requests a second that a closed loop is answered; raises MeasureError where any has a fault."""
+    ledger, transport = Ledger(mixture), Sockets("127.0.0.1", server.port, _CAPACITY_CONNECTIONS)
     try:
         with no_collection():
-            outcome = saturate(transport, batches.requests, seconds, watcher=ledger)
+            outcome = saturate(transport, mixture.requests, seconds, watcher=ledger)
     finally:
         transport.close()
     ledger.inbox.close()
@@ -181,14 +181,12 @@ def measure(seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(FOREST, Path(folder))
         with started(ours(inputs.model)) as server, on_core(CLIENT_CORE):
-            batches = Mixture(inputs.model, inputs.batch_rows, 1.0)
-            find_capacity(server, batches, _WARM_UP_SECONDS)
-            capacity = find_capacity(server, batches, _CAPACITY_SECONDS)
+            mixture = Mixture(inputs.model, inputs.batch_rows, 1 / (1 + SINGLES_A_BATCH))
+            find_capacity(server, mixture, _WARM_UP_SECONDS)
+            capacity = find_capacity(server, mixture, _CAPACITY_SECONDS)
             steps = []
             for multiple in TIMES:
-                rate = multiple * capacity + SINGLES_A_SECOND
-                mixture = Mixture(inputs.model, inputs.batch_rows, multiple * capacity / rate)
-                steps.append(load(server, mixture, rate, seconds, multiple))
+                steps.append(load(server, mixture, multiple * capacity, seconds, multiple))
                 steps[-1]["peak_mebibytes"] = server.peak_mebibytes()
                 server.settle()
     return {"made": made, "seconds": seconds, "capacity": capacity, "steps": steps}
@@ -199,12 +197,13 @@ _TEXT = """# Three times what the server can do
 Made by `{command}` on {date}: {processor}, {cores} cores, {system}, Python {python}; load of the machine when it began:
 {load}. {versions}.
 
-A server with one worker is pinned to one core, its client to another one. A closed loop of {connections} connections
-was answered {capacity:,.0f} batches/s of {rows:,} rows each (`.npy` both ways, a forest of 100 trees): the capacity.
-Then an open loop offered as many, and three times as many, for {seconds:g} s each, over up to {most:,} connections,
-with {singles:,.0f} single predictions a second beside them. Requests are due at random times, whatever has become of
-those before, and a latency counts from when its request was due. Every reply was checked against the model file, every
-refusal for its `Retry-After`.
+A server with one worker is pinned to one core, its client to another one. Of every {kinds} requests one is a batch of
+{rows:,} rows (`.npy` both ways, a forest of 100 trees), the others are single predictions. A closed loop of
+{connections} connections was answered {capacity:,.0f} requests/s: the capacity. Then an open loop offered as many, and
+three times as many, for {seconds:g} s each, over up to {most:,} connections. Requests are due at random times, whatever
+has become of those before, and a latency counts from when its request was due. Every reply was checked against the
+model file, every refusal for its `Retry-After`. The client was busy for {busy} of the time, and sent 99 of 100 requests
+within {delays} of when it could; that delay counts as the server's.
 
 | offered | route | answered | refused | p50 | p99 | a refusal, p50 | p99 |
 |---|---|---|---|---|---|---|---|
@@ -216,10 +215,11 @@ refusal for its `Retry-After`.
 
 99th percentile of accepted batches in each sixth of the time, where a growing queue would be seen: {growth}.
 
-A batch is refused while another one has been waiting for its turn for longer than `MAX_QUEUED_MS` (here the default).
-Its body is read all the same, so that its client comes to read the refusal; so the more batches are
-offered, the fewer are answered. Single predictions are never refused by the fast lane, because to refuse one would cost
-as much as to answer it: what bounds them is how many connections there are, each of which waits for its reply.
+A batch is refused where it would wait for its turn for longer than `MAX_QUEUED_MS` (here the default), at the pace of
+the last turns. Its body is read all the same and dropped, so that its client comes to read the refusal and goes on over
+the same connection; so the more batches are offered, the fewer are answered. Single predictions are never refused by
+the fast lane, because to refuse one would cost as much as to answer it: what bounds them is how many connections there
+are, each of which waits for its reply.
 """
 
 
@@ -270,7 +270,7 @@ def render(results: dict[str, Any]) -> str:
             "date": made["date"][:10],
             "versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         },
-        singles=SINGLES_A_SECOND,
+        kinds=1 + SINGLES_A_BATCH,
         rows=BATCH_ROWS,
         connections=_CAPACITY_CONNECTIONS,
         most=_CONNECTIONS,
@@ -278,6 +278,8 @@ def render(results: dict[str, Any]) -> str:
         seconds=results["seconds"],
         table="\n".join(rows),
         verdicts="\n".join(kept),
+        busy=" and ".join(f"{step['client_busy']:.0%}" for step in results["steps"]),
+        delays=" and ".join(shown(step["client_delay_p99"]) for step in results["steps"]),
         growth="; ".join(
             f"{step['multiple']}x: {', '.join(shown(value) for value in step[BATCH]['p99_by_time'])}"
             for step in results["steps"]

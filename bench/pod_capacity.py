@@ -24,7 +24,7 @@ from bench.servers import CLIENT_CORE, MeasureError, Server, started
 from bench.wire_inputs import FOREST, LOGISTIC, Inputs, make_inputs
 from bench.wrk import Wrk
 
-SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1)
 """Shares of the closed loop's rate that are tried in the open loop."""
 
 TARGET_SHARE = 0.65

@@ -128,7 +128,7 @@ def _of_overload(found: dict[str, Any]) -> str:
     kept = [held for _, _, held in overload.verdicts(found)]
     return (
         f"**Overload** (`{found['made']['command']}`, [page](overload.md)): three times the capacity of "
-        f"{found['capacity']:,.0f} batches/s for {found['seconds']:g} s, {beyond['requests']:,} requests; "
+        f"{found['capacity']:,.0f} requests/s for {found['seconds']:g} s, {beyond['requests']:,} requests; "
         f"{beyond[BATCH]['refused']:,} batches and {beyond[SINGLE]['refused']} single predictions refused; p99 of what "
         f"was accepted {ratio[BATCH]:.2f} times (batches) and {ratio[SINGLE]:.2f} times (single predictions) that at "
         f"capacity; replies wrong or lost: {faults}. {sum(kept)} of {len(kept)} promises of that page were kept."

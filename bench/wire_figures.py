@@ -130,6 +130,7 @@ def all_figures() -> Iterator[Figure]:
         yield Figure(f"open/{model}", what, "its p50", Unit.MICROSECONDS, Sense.AT_MOST, 5, 3)
         what = f"`/predict` {SHORT[model]}, that p99"
         yield Figure(f"floor/{model}", what, f"{NGINX}, at the same rate", Unit.MICROSECONDS, Sense.AT_MOST)
+        yield Figure(f"stops/{model}", f"{NGINX}, at that rate, p99", "its p50", Unit.MICROSECONDS, Sense.AT_MOST)
     yield from _batch(FOREST, "engine", ENGINE, Sense.AT_MOST, json=(1.5, 1.3), npy=(1.10, 1.05), raw=(1.10, 1.05))
     yield from _batch(LOGISTIC, "engine", ENGINE, Sense.AT_MOST)
     yield from _batch(LOGISTIC, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS, json=(10, 15), raw=(100, 200))

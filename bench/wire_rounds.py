@@ -128,10 +128,11 @@ class Rounds:
             [outcome.percentile(99) for outcome in outcomes],
             [outcome.percentile(99) for outcome in floor],
         )
-        self.samples[f"open/{kind}"] = (
-            [outcome.percentile(99) for outcome in outcomes],
-            [outcome.percentile(50) for outcome in outcomes],
-        )
+        for key, loaded in (("open", outcomes), ("stops", floor)):
+            self.samples[f"{key}/{kind}"] = (
+                [outcome.percentile(99) for outcome in loaded],
+                [outcome.percentile(50) for outcome in loaded],
+            )
         self.open_loop[kind] = {**_of_itself(outcomes, 2 * rate), "server_busy": statistics.median(busy)}
 
     def _batches(self, kind: str, inputs: Inputs, ours: Server, fastapi: Server, engine: Engine) -> None:

@@ -7,8 +7,8 @@ from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense
 
 _STALLS = (
     "a request that comes alone costs more than one of 32, so that the core is busier than half of capacity says (see "
-    "below), and what has queued while the machine stopped it drains slowly; the next line has the p99 of nginx, at a "
-    "third of its load"
+    "below), and what has queued while the machine stopped it drains slowly; the next lines have nginx at the same "
+    "rate, a third of its own capacity, and how far this machine lets it keep the same promise"
 )
 _SOCKETS = "reading and writing a socket takes more than half of ours, as it takes most of nginx's"
 

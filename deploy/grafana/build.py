@@ -31,7 +31,7 @@ SERVERS = 'job=~"$job",instance=~"$instance"'
 JOBS = 'job=~"$job"'
 
 # What the rules, the autoscaler and the Deployment say; a test holds them equal.
-TARGET_RATE, CPU_LIMIT, MEMORY_LIMIT = 8600, 0.5, 512 * 2**20
+TARGET_RATE, CPU_LIMIT, MEMORY_LIMIT = 3400, 0.5, 512 * 2**20
 ERROR_OBJECTIVE, SLOW_OBJECTIVE = 0.001, 0.01
 MOST_DRIFT = 0.25
 
