@@ -215,11 +215,11 @@ within {delays} of when it could; that delay counts as the server's.
 
 99th percentile of accepted batches in each sixth of the time, where a growing queue would be seen: {growth}.
 
-A batch is refused where it would wait for its turn for longer than `MAX_QUEUED_MS` (here the default), at the pace of
-the last turns. Its body is read all the same and dropped, so that its client comes to read the refusal and goes on over
-the same connection; so the more batches are offered, the fewer are answered. Single predictions are never refused by
-the fast lane, because to refuse one would cost as much as to answer it: what bounds them is how many connections there
-are, each of which waits for its reply.
+A batch is refused where it would wait for its turn for longer than half of `MAX_QUEUED_MS` (here the default), at the
+pace of the last turns. Its body is read all the same and dropped, so that its client comes to read the refusal and goes
+on over the same connection; so the more batches are offered, the fewer are answered. Single predictions are never
+refused by the fast lane, because to refuse one would cost as much as to answer it: what bounds them is how many
+connections there are, each of which waits for its reply.
 """
 
 

@@ -14,6 +14,10 @@ _RETRY = {"Retry-After": "1"}
 _WEIGHT = 1 / 16
 """What the newest turn counts for in the pace of the last ones."""
 
+_LET_IN = 0.5
+"""Share of the longest wait up to which batches are let in: the rest is for turns that take longer than the last ones,
+so that hardly any batch is refused after it has waited."""
+
 _FIRST: ContextVar[bool] = ContextVar("first", default=False)
 """Whether the next turn that a task asks for is the first one of its request."""
 
@@ -27,10 +31,10 @@ class Admission:
     other half while batches are refused. The fast lane does not ask for its predictions: it answers in the turn of the
     event loop in which it reads, so that none of its requests waits, and to refuse one would cost as much.
 
-    How long a batch would wait is known before it is let in: as long as the turns before it take, at the pace of the
-    last ones. Were the oldest of those who wait to decide alone, a queue could be let in within that time which takes
-    many times as long to be done. Where turns become slower meanwhile, a batch that has waited too long is refused when
-    its first turn comes, because the answers that come in time would be fewer still.
+    How long a batch would wait is known before it is let in: a turn for each that is under way, those whose bodies
+    still arrive included, at the pace of the last turns. Were the oldest who waits to decide alone, a queue could be
+    let in within that time which takes many times as long to be done. Where turns become slower meanwhile, a batch
+    that has waited too long is refused when its first turn comes, because fewer answers still would come in time.
 
     Parameters
     ----------
@@ -74,6 +78,11 @@ class Admission:
     def _leave(self) -> None:
         self._in_flight -= 1
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request of several rows is under way; where none is, none is refused."""
+        return self._bulk > 0
+
     def refuse_bulk(self, rows: int) -> Problem | None:
         """Return why a request of several rows is too much now, with status 503, and count it; None where it is not."""
         if self._rows and self._rows + rows > self._row_limit:
@@ -81,7 +90,7 @@ class Admission:
             detail = f"{self._rows} rows of batches are under way, {rows} more are too many"
             return Problem(503, detail, headers=_RETRY)
         wait = self._wait() if self._turns else 0.0
-        if wait > self._longest:
+        if wait > _LET_IN * self._longest:
             return self._too_long(wait)
         if self._bulk >= self._bulk_limit:
             return self._too_many_requests()
@@ -89,7 +98,7 @@ class Admission:
 
     def _wait(self) -> float:
         """Return for how long a batch would wait for its turn, or the oldest one has waited."""
-        return max(perf_counter() - next(iter(self._turns.values())), len(self._turns) * self._pace)
+        return max(perf_counter() - next(iter(self._turns.values())), self._bulk * self._pace)
 
     @contextmanager
     def bulk(self, rows: int) -> Iterator[None]:

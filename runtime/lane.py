@@ -116,7 +116,7 @@ class FastLane(AsgiLane):
             self._phase = Phase.BODY
             self._body = []
             self._received = self._chunks = self._excess = 0
-        elif self.url.startswith(_BATCH_PATH) and (refused := self._refuse_batch()):
+        elif self._worker.admission.busy and self.url.startswith(_BATCH_PATH) and (refused := self._refuse_batch()):
             self._phase = Phase.BODY
             self._refused = refused
             self._received = self._chunks = self._excess = 0

@@ -18,8 +18,8 @@ _BUFFER = memoryview(bytearray(PIECE_BYTES))
 class SmallPieces(asyncio.BufferedProtocol):
     """Stands before the protocol of a connection while a large body arrives.
 
-    Left to itself, the event loop reads 256 kB at once, for which everyone else waits a quarter of a millisecond, and
-    once more if it comes to the next. Pieces that stay in the processor's nearer caches cost no more in sum.
+    Left to itself, the event loop reads 256 kB at once, and hands that on through three copies while everyone else
+    waits. Pieces that stay in the processor's nearer caches cost no more in sum.
 
     Parameters
     ----------

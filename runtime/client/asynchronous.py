@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.client import calls
-from runtime.client.calls import Call, Result
+from runtime.client.calls import Call, Plan, Result
 from runtime.client.conversation import Exchange, Pause, Server
 from runtime.client.http import LostError, Reply
 from runtime.client.results import (
@@ -60,18 +60,7 @@ class AsyncClient:
 
     async def predict_batch(self, rows: Any, *, strict: bool = False, timeout: float | None = None) -> Batch:
         """Predict many rows; see `Client.predict_batch`."""
-        seconds = self._timeout if timeout is None else timeout
-        if not calls.is_long_frame(rows):
-            return await self.run(calls.predict_batch(rows, strict), seconds)
-        end = time.monotonic() + seconds
-        before = await self.model_info(timeout=seconds)
-        call = calls.predict_batch(rows, strict, before.feature_names)
-        batch = await self.run(call, end - time.monotonic())
-        after = await self.model_info(timeout=end - time.monotonic())
-        if after.sha256 == before.sha256:
-            return batch
-        # A reload came between, perhaps with another order of features.
-        return await self.run(calls.predict_batch(rows, strict), end - time.monotonic())
+        return await self.run(calls.predict_batch(rows, strict), timeout)
 
     async def predict_probabilities(
         self, rows: Any, *, raw: bool = False, timeout: float | None = None
@@ -148,9 +137,9 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def run(self, call: Call[Result], timeout: float | None = None) -> Result:
-        """Have a call answered: what all methods do."""
-        conversation = self._server.converse(call, self._timeout if timeout is None else timeout)
+    async def run(self, asked: Call[Result] | Plan[Result], timeout: float | None = None) -> Result:
+        """Have a call, or all of a plan, answered: what all methods do."""
+        conversation = self._server.converse(asked, self._timeout if timeout is None else timeout)
         step = next(conversation)
         try:
             while True:

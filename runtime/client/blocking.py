@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.client import calls
-from runtime.client.calls import Call, Result
+from runtime.client.calls import Call, Plan, Result
 from runtime.client.conversation import Exchange, Pause, Server
 from runtime.client.http import LostError, Reply
 from runtime.client.results import (
@@ -85,18 +85,7 @@ class Client:
         timeout : float, optional
             Seconds, in place of the client's.
         """
-        seconds = self._timeout if timeout is None else timeout
-        if not calls.is_long_frame(rows):
-            return self.run(calls.predict_batch(rows, strict), seconds)
-        end = time.monotonic() + seconds
-        before = self.model_info(timeout=seconds)
-        call = calls.predict_batch(rows, strict, before.feature_names)
-        batch = self.run(call, end - time.monotonic())
-        after = self.model_info(timeout=end - time.monotonic())
-        if after.sha256 == before.sha256:
-            return batch
-        # A reload came between, perhaps with another order of features.
-        return self.run(calls.predict_batch(rows, strict), end - time.monotonic())
+        return self.run(calls.predict_batch(rows, strict), timeout)
 
     def predict_probabilities(
         self, rows: Any, *, raw: bool = False, timeout: float | None = None
@@ -211,9 +200,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def run(self, call: Call[Result], timeout: float | None = None) -> Result:
-        """Have a call answered: what all methods do."""
-        conversation = self._server.converse(call, self._timeout if timeout is None else timeout)
+    def run(self, asked: Call[Result] | Plan[Result], timeout: float | None = None) -> Result:
+        """Have a call, or all of a plan, answered: what all methods do."""
+        conversation = self._server.converse(asked, self._timeout if timeout is None else timeout)
         step = next(conversation)
         try:
             while True:

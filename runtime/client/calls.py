@@ -1,7 +1,7 @@
 """What each method of a client sends, and how it reads the reply: for both clients, without a connection."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -89,7 +89,27 @@ def predict_demo() -> Call[Prediction]:
     return Call("GET", "/predict/demo", _decoded(_PREDICTION))
 
 
-def predict_batch(rows: Any, strict: bool, names: Sequence[str] | None = None) -> Call[Batch]:
+Plan = Generator[Call[Any], Any, Result]
+"""Calls one after the other: is sent the result of each, and returns that of all."""
+
+
+def predict_batch(rows: Any, strict: bool) -> Call[Batch] | Plan[Batch]:
+    """Many rows; the model's order of features is asked for where a DataFrame is long enough to be worth it."""
+    long = hasattr(rows, "columns") and len(rows) >= _LONG_FRAME
+    return _predict_frame(rows, strict) if long else _batch(rows, strict)
+
+
+def _predict_frame(frame: Any, strict: bool) -> Plan[Batch]:
+    """A DataFrame in the order of the model that predicts it, or by name where a reload came between."""
+    before = yield model_info()
+    batch: Batch = yield _batch(frame, strict, before.feature_names)
+    after = yield model_info()
+    if after.sha256 != before.sha256:
+        batch = yield _batch(frame, strict)
+    return batch
+
+
+def _batch(rows: Any, strict: bool, names: Sequence[str] | None = None) -> Call[Batch]:
     """Many rows: a DataFrame by the names of its columns, or a matrix in the model's order.
 
     A DataFrame travels as numbers in the order of ``names``, those of the model's features; without them, or where its
@@ -108,11 +128,6 @@ def predict_batch(rows: Any, strict: bool, names: Sequence[str] | None = None) -
     read = _decoded(_COLUMNS)
     target = "/predict/batch?layout=columns" + ("&on_error=fail" if strict else "")
     return Call("POST", target, lambda reply: Batch(read(reply), index), body, {"Content-Type": kind, "Accept": JSON})
-
-
-def is_long_frame(rows: Any) -> bool:
-    """Return whether rows are a DataFrame so long that the model's order of features is worth asking for."""
-    return hasattr(rows, "columns") and len(rows) >= _LONG_FRAME
 
 
 def predict_probabilities(rows: Any, raw: bool) -> Call[NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from runtime.client.calls import Call, Result
+from runtime.client.calls import Call, Plan, Result
 from runtime.client.errors import ClientError, DeadlineError, NoAnswerError, refusal
 from runtime.client.http import LostError, Reply, encode_request
 
@@ -81,8 +81,21 @@ class Server:
         secure = parts.scheme == "https"
         return cls(parts.hostname, port or _PORTS[parts.scheme], secure, parts.path.rstrip("/"), headers, retries)
 
-    def converse(self, call: Call[Result], seconds: float) -> "Conversation[Result]":
-        """Have a call answered within a time."""
+    def converse(self, asked: Call[Result] | Plan[Result], seconds: float) -> "Conversation[Result]":
+        """Have a call, or all of a plan, answered within a time."""
+        return self._converse(asked, seconds) if isinstance(asked, Call) else self._follow(asked, seconds)
+
+    def _follow(self, plan: Plan[Result], seconds: float) -> "Conversation[Result]":
+        deadline, call = monotonic() + seconds, next(plan)
+        while True:
+            result = yield from self._converse(call, deadline - monotonic())
+            try:
+                call = plan.send(result)
+            except StopIteration as ended:
+                whole: Result = ended.value
+                return whole
+
+    def _converse(self, call: Call[Result], seconds: float) -> "Conversation[Result]":
         deadline, tries, fresh = monotonic() + seconds, 0, not call.repeatable
         while True:
             left = deadline - monotonic()

@@ -1,7 +1,6 @@
 """How much a worker takes on, by how long batches wait."""
 
 from contextlib import ExitStack
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -21,9 +20,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def made(longest: float) -> Admission:
+    """Return an admission that is bound by how many seconds batches wait alone."""
+    return Admission(1000, 10**9, longest, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+
+
 @pytest.fixture
 def admission() -> Admission:
-    return Admission(1000, 10**9, 0.5, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+    return made(1.0)
 
 
 def refused(admission: Admission) -> str:
@@ -77,30 +81,34 @@ def test_turns_that_would_take_too_long_are_not_queued(clock: list[float], admis
             clock[0] += 0.1
         clock[0] += 5.0  # in which none is asked for
     with ExitStack() as stack:
-        for waiting in range(10):
-            assert (refused(admission) != "") == (waiting > 5), waiting
-            stack.enter_context(admission.turn())
-        assert refused(admission) == "batches wait for 1.0 s for their turn"
+        for waiting in range(6):
+            assert refused(admission) == "", waiting
+            stack.enter_context(admission.bulk(1))
+            if waiting < 2:  # the bodies of the others still arrive
+                stack.enter_context(admission.turn())
+        assert refused(admission) == "batches wait for 0.6 s for their turn"
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(seconds=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=60), late=st.integers(1, 40))
 def test_no_one_waits_much_longer_than_the_bound(seconds: list[float], late: int) -> None:
-    """Turns take as long as the last of them did: who was let in waits no longer than the bound and that turn."""
+    """Turns take as long as the last of them did: half of the bound and that turn are the longest wait."""
     now = [100.0]
     with patch("runtime.admission.perf_counter", lambda: now[0]):
-        admission = Admission(1000, 10**9, 0.5, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+        admission = made(1.0)
         for each in (*seconds, *(seconds[-1:] * 100)):
             with admission.turn():
                 now[0] += each
-        waiting: list[tuple[float, Any]] = []
+        waiting: list[tuple[float, ExitStack]] = []
         for _ in range(late):
             if not refused(admission):
-                waiting.append((now[0], admission.turn()))
-                waiting[-1][1].__enter__()
-        for asked, turn in waiting:
+                batch = ExitStack()
+                batch.enter_context(admission.bulk(1))
+                batch.enter_context(admission.turn())
+                waiting.append((now[0], batch))
+        for asked, batch in waiting:
             now[0] += seconds[-1]
-            turn.__exit__(None, None, None)
+            batch.close()
             assert now[0] - asked <= 0.5 + 2.1 * seconds[-1]
 
 
@@ -115,10 +123,11 @@ def test_a_batch_whose_turn_comes_too_late_is_refused(clock: list[float], admiss
 
     with admission.bulk(10):
         take_turn("alone", 5.0)
-    admission = Admission(1000, 10**9, 0.5, Metrics(memoryview(bytearray(8 * WORDS)).cast("q")))
+    admission = made(0.5)
     with admission.bulk(10), admission.turn(), admission.bulk(10):
         take_turn("first", 0.4)
         take_turn("second", 5.0)
+    admission = made(0.5)
     late = pytest.raises(Problem, match=r"^batches wait for 0\.6 s for their turn$")
     with admission.bulk(10), admission.turn(), admission.bulk(10), late as caught:
         take_turn("late", 0.6)

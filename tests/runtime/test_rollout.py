@@ -457,13 +457,13 @@ def test_a_model_file_for_which_there_is_no_room_is_refused(
 
 
 STUCK = """
-import sys, time
+import sys
 from pathlib import Path
 from runtime.board import Board
 from runtime.metrics import WORDS
 Board(Path(sys.argv[1]), WORDS).claim()
 print("claimed", flush=True)
-time.sleep(600)
+sys.stdin.read()
 """
 
 
@@ -476,7 +476,7 @@ def test_no_reload_waits_for_a_worker_that_does_not_come_up(
     """
     shutil.copy(second_path, model_path)
     command = [sys.executable, "-c", STUCK, str(board.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starting:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starting:
         try:
             assert starting.stdout is not None
             assert starting.stdout.readline() == "claimed\n"
