@@ -220,7 +220,7 @@ def _series(bars: Any, root: str, single: bool = False) -> Series:
         fields = tuple(np.frombuffer(array("d", column), np.float64) for column in columns)
     except TypeError:
         raise _not_a_number(columns, place) from None
-    return Series(fields, dates, _last_date(dates, place), root, place)
+    return Series(fields, dates, last_date(dates, place), root, place)
 
 
 def _split_columns(bars: BarColumns, root: str) -> tuple[Sequence[Any], Sequence[str | None], Place]:
@@ -276,8 +276,8 @@ def _not_a_number(columns: Sequence[Any], place: Place) -> Problem:
     return Problem(422, f"expected number, got {'null' if value is None else 'string'}", field=place(index, name))
 
 
-def _last_date(dates: Sequence[str | None], place: Place) -> Date | None:
-    """Return the last of the given dates; each must follow the one before."""
+def last_date(dates: Sequence[str | None], place: Place) -> Date | None:
+    """Return the last of the given dates; raises Problem where one does not follow the one before."""
     given = [text for text in dates if text is not None]
     if not given:
         return None

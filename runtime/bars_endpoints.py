@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from runtime.bars import Series, decode_bar, decode_body, decode_history
+from runtime.bars_csv import CSV, decode_csv
 from runtime.bodies import JSON, media_type, read_body
 from runtime.forecast import answer_newest, answer_series, answer_symbol, answer_tickers, check_ticker
 from runtime.offer import offer_bars
@@ -18,7 +19,9 @@ from runtime.symbols import Symbol, seed
 from runtime.worker import Worker, get_worker
 
 SHORT_BODY = 65536
-"""Bytes of a body, 500 to 1,000 bars, that are decoded and predicted at once; longer work leaves the event loop."""
+"""Bytes of JSON, 500 to 1,000 bars, that are decoded at once; longer ones, and CSV, are decoded off the event loop."""
+SHORT_SERIES = 8192
+"""Bars whose newest one is predicted at once; longer work leaves the event loop."""
 
 _SWITCH = {"true": True, "false": False}
 
@@ -31,11 +34,12 @@ async def predict_bars(request: Request) -> Response:
     """Predict the newest bar, or every bar, of one ticker or several."""
     worker = _offering_worker(request)
     every_bar = _read_switch(request, "all")
-    body = await _read_bars(request, worker)
-    short = len(body) <= SHORT_BODY
-    asked = decode_body(body) if short else await worker.run_batch(partial(decode_body, body))
+    kind = media_type(request, (JSON, CSV))
+    body = await read_body(request, worker.settings.max_body_bytes)
     model, max_bars = worker.model, worker.settings.max_batch_rows
-    if short and not every_bar and isinstance(asked, Series) and len(asked) <= max_bars:
+    decode = partial(decode_csv, body, max_bars) if kind == CSV else partial(decode_body, body)
+    asked = decode() if kind == JSON and len(body) <= SHORT_BODY else await worker.run_batch(decode)
+    if not every_bar and isinstance(asked, Series) and len(asked) <= min(SHORT_SERIES, max_bars):
         watch = Stopwatch(request.scope[STARTED])
         watch.lap("parse")
         label, content = answer_newest(model, asked, watch.lap)

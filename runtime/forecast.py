@@ -5,7 +5,7 @@ A reply for one bar has the same bits whatever was asked for beside it.
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -134,7 +134,7 @@ def answer_series(model: Model, series: Series, every_bar: bool, max_bars: int) 
 
 
 def answer_tickers(
-    model: Model, encoded: dict[str, msgspec.Raw], every_bar: bool, max_bars: int
+    model: Model, tickers: Mapping[str, msgspec.Raw | Series], every_bar: bool, max_bars: int
 ) -> tuple[Counter[int], bytes]:
     """Return the number of predictions of each class, and the reply, for several tickers; in any thread.
 
@@ -145,10 +145,13 @@ def answer_tickers(
     Problem
         422 where a name is no ticker or all tickers fail, 413 where there are too many bars.
     """
-    _check_total("tickers", len(encoded), max_bars, "tickers")
-    for ticker in encoded:
+    _check_total("tickers", len(tickers), max_bars, "tickers")
+    for ticker in tickers:
         check_ticker(ticker, "tickers")
-    decoded = {ticker: _attempt(decode_bars, bars, f"tickers.{ticker}") for ticker, bars in encoded.items()}
+    decoded = {
+        ticker: bars if isinstance(bars, Series) else _attempt(decode_bars, bars, f"tickers.{ticker}")
+        for ticker, bars in tickers.items()
+    }
     total = sum(len(series) for series in decoded.values() if isinstance(series, Series))
     _check_total("bars", total, max_bars, "tickers")
     counts: Counter[int] = Counter()

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from features_fast.columns import BAR_COLUMNS, match_bar_columns
+from features_fast.columns import match_bar_columns
 from features_fast.errors import TicklineError
-from features_fast.foreign_text import TextTable, has_decimal_comma, is_empty, read_number, read_table, rewrite_dates
-from runtime.bars import FIELDS
+from features_fast.foreign_text import TextTable, read_number, read_table
+from runtime.bars_csv import CellError, CsvBars, is_bars, read_bars
 
-_ISO = re.compile(r"\d{4}-\d\d")
 KINDS = "a JSON row, or a file: .csv of bars or of features, .npy of rows, .json of one row"
 
 
@@ -83,67 +81,37 @@ def _read_npy(path: Path) -> Rows:
 
 
 def _read_csv(name: str, text: str) -> Input:
-    """Read bars where the header has their columns, else rows of features by name."""
+    """Read bars where the table has their columns, else rows of features by name."""
     try:
         table = read_table(text)
+        if not table.rows:
+            raise TicklineError(f"expected a header and at least one line below it; {KINDS}")
+        return _bars(read_bars(table)) if is_bars(table) else _features(table)
     except (TicklineError, csv.Error) as error:
         raise TicklineError(f"{name}, {error}") from None
-    if not table.rows:
-        raise TicklineError(f"{name}: expected a header and at least one line below it; {KINDS}")
-    try:
-        names = match_bar_columns(table.header, required=BAR_COLUMNS[2:], optional=("Date", "Ticker"))
-    except TicklineError:
-        return _features(name, table)
-    return _bars(name, table, {column.lower(): table.header.index(spelled) for column, spelled in names.items()})
 
 
-def _features(name: str, table: TextTable) -> Rows:
+def _features(table: TextTable) -> Rows:
     """Return rows by the names of features; dates and tickers are not among them."""
     marks = match_bar_columns(table.header, required=(), optional=("Date", "Ticker")).values()
     places = {column: place for place, column in enumerate(table.header) if column not in marks}
     rows = [
-        {column: _number(name, line, column, cells[place]) for column, place in places.items()}
+        {column: _number(f"line {line}, column {column}", cells[place]) for column, place in places.items()}
         for line, cells in zip(table.lines, table.rows, strict=True)
     ]
     return Rows(msgspec.json.encode({"features": rows}), single=False)
 
 
-def _bars(name: str, table: TextTable, places: dict[str, int]) -> BarSeries:
-    """Return bars by column and oldest first, for one ticker or for each."""
-    lines = [
-        (line, cells)
-        for line, cells in zip(table.lines, table.rows, strict=True)
-        if not all(is_empty(cells[places[field]]) for field in FIELDS)
-    ]
-    prices = (cells[places[field]] for _, cells in lines for field in FIELDS[:4])
-    try:
-        comma = not table.commas_part and has_decimal_comma(prices)
-        dates = _dates([cells[places["date"]].strip() for _, cells in lines]) if "date" in places else None
-    except TicklineError as error:
-        raise TicklineError(f"{name}: {error}") from None
-    order = range(len(lines)) if dates is None else sorted(range(len(lines)), key=dates.__getitem__)
-    series: dict[str, dict[str, list[float | str]]] = {}
-    for row in order:
-        line, cells = lines[row]
-        bars = series.setdefault(cells[places["ticker"]].strip() if "ticker" in places else "", {})
-        for field in FIELDS:
-            column, cell = table.header[places[field]], cells[places[field]]
-            bars.setdefault(field, []).append(_number(name, line, column, cell, comma, field == "volume"))
-        if dates is not None:
-            bars.setdefault("date", []).append(dates[row])
+def _bars(found: dict[str, CsvBars]) -> BarSeries:
+    """Return bars by column, for one ticker or for each."""
+    series = {ticker: bars.columns() for ticker, bars in found.items()}
     if len(series) == 1:
         return BarSeries(msgspec.json.encode({"bars": next(iter(series.values()))}))
     return BarSeries(msgspec.json.encode({"tickers": series}))
 
 
-def _dates(texts: list[str]) -> list[str]:
-    """Return dates as ISO 8601 where all have one form; others are left to the server, which names the first."""
-    iso = all(map(_ISO.match, texts))
-    return texts if iso else rewrite_dates(texts) or texts
-
-
-def _number(name: str, line: int, column: str, cell: str, decimal_comma: bool = False, suffixes: bool = False) -> float:
-    value = read_number(cell, decimal_comma=decimal_comma, suffixes=suffixes)
+def _number(place: str, cell: str) -> float:
+    value = read_number(cell)
     if value is None or not math.isfinite(value):
-        raise TicklineError(f"{name}, line {line}, column {column}: expected a number, got {cell!r}")
+        raise CellError(place, f"expected a number, got {cell!r}")
     return value

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runtime.authentication import PAGES, needs_token
+from runtime.bars_csv import CSV
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.deadlines import HEADER
@@ -156,7 +157,8 @@ def _prediction_operations(model: Model, bodies: Operations) -> Operations:
             tag,
             {JSON: of_bars},
             (*_BODY_REFUSALS, 409),
-            body=_json("BarsBody", rows=bars, columns={"bars": named_bars}, tickers=tickers),
+            body=_json("BarsBody", rows=bars, columns={"bars": named_bars}, tickers=tickers)
+            | {CSV: _binary("A CSV file of bars in UTF-8, as `tickline predict` takes it.")},
             parameters=(_choice("all", ("false", "true"), "Whether every bar is predicted or the newest alone."),),
         ),
     }

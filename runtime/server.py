@@ -87,7 +87,8 @@ def serve(settings: Settings) -> int:
         )
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert_file else "http"
-        logger.info("listening on %s://%s:%d with %d worker(s)", scheme, host, port, settings.workers)
+        listening = "listening on %s://%s:%d with %d worker(s); a browser finds it at %s://%s:%d/"
+        logger.info(listening, scheme, host, port, settings.workers, scheme, _reachable(host), port)
         _end_in_order()
 
         def ask_for_reload() -> None:
@@ -103,6 +104,13 @@ def serve(settings: Settings) -> int:
         supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0
+
+
+def _reachable(host: str) -> str:
+    """Return a host by which a browser on this machine reaches an address."""
+    if host in ("0.0.0.0", "::"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

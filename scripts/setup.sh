@@ -28,7 +28,7 @@ environment() {
   find_python
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python lacks venv: install it (Debian: apt-get install python3-venv)"
-  echo "environment: .venv with $("$python" --version), 1.6 GB"
+  echo "environment: .venv with $("$python" --version), 1.6 GB; packages take some minutes"
   "$python" -m venv --clear .venv
   $bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
   $bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -37,7 +37,7 @@ environment() {
 
 kernels() {
   if command -v cc >/dev/null; then
-    echo "kernels: built ahead of time"
+    echo "kernels: compiled for several kinds of processor, about a minute"
     $bin/python -m features_fast.build
     $bin/python -m runtime.build
   else

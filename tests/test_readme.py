@@ -4,16 +4,21 @@ import json
 import re
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tickline
+from tests.bars import lists
+from tests.foreign_files import yahoo
 from tests.serving import RunningServer, running_server
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+YAHOO = yahoo(pd.DataFrame(lists(0, 60), columns=["Date", "Open", "High", "Low", "Close", "Volume"]))
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 
@@ -34,7 +39,10 @@ def server(sp500_model: Callable[[str], Path]) -> Iterator[RunningServer]:
 def curl(server: RunningServer, command: str) -> bytes:
     """Run a curl command of the README against the test's server."""
     command = command.replace("http://localhost:5000", f"http://127.0.0.1:{server.port}")
-    return subprocess.run([*shlex.split(command), "--fail-with-body"], check=True, capture_output=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "mine.csv").write_text(YAHOO)
+        asked = [*shlex.split(command), "--fail-with-body"]
+        return subprocess.run(asked, check=True, capture_output=True, cwd=folder).stdout
 
 
 def test_it_begins_with_the_two_commands() -> None:
@@ -54,7 +62,7 @@ def test_its_reply_is_the_servers(server: RunningServer) -> None:
 
 def test_every_other_curl_works(server: RunningServer) -> None:
     others = [command for command in commands("curl") if "/predict " not in command]
-    assert len(others) == 4
+    assert len(others) == 5
     for command in others:
         assert curl(server, command)
 

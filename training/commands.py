@@ -218,7 +218,7 @@ def _show(metadata: dict[str, Any], model_path: Path, summary: str) -> None:
     print(f"\n{_verdict(metadata['skill']['test'])}")
     if "walk_forward" in metadata:
         print(f"\n{render_walk_forward(metadata['walk_forward'])}\n")
-    for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report"):
+    for name in ("model.joblib", "scaler.joblib", "metadata.json", "datasets.npz", "report/index.html"):
         print(f"{paint('wrote', 'green')} {model_path / name}")
 
 

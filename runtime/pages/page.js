@@ -1,7 +1,6 @@
 'use strict';
 // The pages read well without it; it sends the form, draws the figures, and copies commands.
 const PERIOD = 2000, KEPT = 91, WINDOW = 5; // milliseconds between scrapes; scrapes that are kept; periods of the tiles
-const MOST_BARS = 500; // after so many no average remembers what came before; and as many are predicted at once
 const root = document.documentElement;
 const find = (id) => document.getElementById(id);
 let token = ''; // held here and in its field alone
@@ -69,9 +68,10 @@ async function copy(code, button) {
 // The form
 
 class Refusal extends Error {
-  constructor(message, field) {
+  constructor(message, field, line) {
     super(message);
     this.field = field;
+    this.line = line;
   }
 }
 
@@ -141,50 +141,20 @@ function readRow() {
     if (values.length !== Number(inputs[0].dataset.width) || !values.every(Number.isFinite)) {
       throw new Refusal(`Expected ${inputs[0].dataset.width} numbers, got ${values.length}.`, inputs[0]);
     }
-    return { body: { features: values } };
+    return sendRow(values);
   }
   for (const input of inputs) {
     if (input.value.trim() === '' || !input.checkValidity()) throw new Refusal(`${input.labels[0].textContent} needs a number.`, input);
   }
-  return { body: { features: inputs.map((input) => Number(input.value)) } };
+  return sendRow(inputs.map((input) => Number(input.value)));
 }
+
+const sendRow = (features) => ({ body: JSON.stringify({ features }), type: 'application/json' });
 
 function readBars() {
   const field = find('csv');
-  const lines = field.value.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
-  if (!lines.length) throw new Refusal('Paste some bars first.', field);
-  const mark = [',', ';', '\t'].find((each) => lines[0].includes(each)) || ',';
-  const rows = lines.map((line) => line.split(mark).map((cell) => cell.trim().replace(/^"(.*)"$/, '$1')));
-  const known = { time: 'date', datetime: 'date', timestamp: 'date', symbol: 'ticker' };
-  const head = rows[0].map((name) => known[name.toLowerCase()] || name.toLowerCase());
-  const named = head.includes('close');
-  const names = named ? head : (rows[0].length === 5 ? [] : ['date']).concat('open', 'high', 'low', 'close', 'volume');
-  const places = ['open', 'high', 'low', 'close', 'volume'].map((name) => names.indexOf(name));
-  const missing = ['open', 'high', 'low', 'close', 'volume'].filter((name, index) => places[index] < 0);
-  if (missing.length) throw new Refusal(`No column ${missing.join(', ')}.`, field);
-  const date = names.indexOf('date'), ticker = named ? names.indexOf('ticker') : -1;
-  const series = new Map();
-  rows.slice(named ? 1 : 0).forEach((cells, index) => {
-    const values = places.map((place) => Number(cells[place] || NaN));
-    if (!values.every(Number.isFinite)) throw new Refusal(`Line ${index + (named ? 2 : 1)}: expected five numbers.`, field);
-    const name = ticker < 0 ? '' : cells[ticker];
-    if (!series.has(name)) series.set(name, []);
-    series.get(name).push(date < 0 ? values : [cells[date], ...values]);
-  });
-  const notes = [];
-  let all = 0, sent = 0;
-  for (const [name, bars] of series) {
-    if (date >= 0 && bars.length > 1 && bars[0][0] > bars.at(-1)[0]) {
-      bars.reverse();
-      if (!notes.length) notes.push('The newest bar stood first, so the order was turned round.');
-    }
-    all += bars.length;
-    series.set(name, bars.slice(-MOST_BARS));
-    sent += Math.min(bars.length, MOST_BARS);
-  }
-  if (sent < all) notes.push(`The last ${sent.toLocaleString('en')} of ${all.toLocaleString('en')} bars were sent: what came before no longer weighs.`);
-  const several = series.size > 1;
-  return { body: several ? { tickers: Object.fromEntries(series) } : { bars: [...series.values()][0] }, notes };
+  if (!field.value.trim()) throw new Refusal('Paste some bars first.', field);
+  return { body: field.value, type: 'text/csv' };
 }
 
 async function submit(event, path, read) {
@@ -194,23 +164,23 @@ async function submit(event, path, read) {
   const button = event.target.querySelector('button');
   if (button.hasAttribute('aria-disabled')) return;
   try {
-    const { body, notes = [] } = read();
+    const { body, type } = read();
     button.setAttribute('aria-disabled', 'true');
     const began = performance.now();
     const response = await ask(path, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json', 'Server-Timing': '1' },
-      body: JSON.stringify(body),
+      headers: { 'Content-Type': type, 'Server-Timing': '1' },
+      body,
     });
     const reply = await response.json();
     const took = performance.now() - began;
-    if (!response.ok) throw refused(response, reply);
+    if (!response.ok) throw refused(response, reply, path);
     if (reply.tickers) {
       verdict.replaceChildren(make('p', {}, `${reply.count} predicted, ${reply.failed} failed.`));
-      detail.replaceChildren(tickers(reply.tickers), ...aside(reply, took, notes));
+      detail.replaceChildren(tickers(reply.tickers), aside(reply, took));
     } else {
       verdict.replaceChildren(answer(reply));
-      detail.replaceChildren(probabilities(reply.probabilities), ...stages(response.headers.get('Server-Timing')), ...aside(reply, took, notes));
+      detail.replaceChildren(probabilities(reply.probabilities), ...stages(response.headers.get('Server-Timing')), aside(reply, took));
     }
   } catch (error) {
     const text = error instanceof Refusal ? error.message : 'The server does not answer, or a proxy stands between.';
@@ -219,16 +189,24 @@ async function submit(event, path, read) {
     if (error.field) {
       error.field.setAttribute('aria-invalid', 'true');
       error.field.focus();
+      if (error.line) selectLine(error.field, error.line);
     }
   } finally {
     button.removeAttribute('aria-disabled');
   }
 }
 
-function refused(response, problem) {
+function refused(response, problem, path) {
   if (response.status === 401) return new Refusal('The server wants a token, or another one.', find('token'));
-  const index = /^features\[(\d+)\]/.exec(problem.field || '');
-  return new Refusal(problem.detail || `The server answered ${response.status}.`, (index && find('f' + index[1])) || null);
+  const [, feature, line] = /^(?:features\[(\d+)\]|line (\d+))/.exec(problem.field || '') || [];
+  const field = path === 'predict' ? feature && find('f' + feature) : find('csv');
+  return new Refusal(problem.detail || `The server answered ${response.status}.`, field || null, Number(line));
+}
+
+function selectLine(field, line) {
+  const before = field.value.split('\n').slice(0, line - 1).join('\n').length + (line > 1);
+  const end = field.value.indexOf('\n', before);
+  field.setSelectionRange(before, end < 0 ? field.value.length : end);
 }
 
 const percent = (value) => (100 * value).toFixed(1) + ' %';
@@ -266,9 +244,8 @@ function tickers(replies) {
   return make('dl', { className: 'list' }, ...rows);
 }
 
-function aside(reply, took, notes) {
-  const text = `Model ${reply.model_version}, ${reply.timestamp}. ${duration(took / 1000)} from this browser and back.`;
-  return [text, ...notes].map((note) => make('p', { className: 'note' }, note));
+function aside(reply, took) {
+  return make('p', { className: 'note' }, `Model ${reply.model_version}, ${reply.timestamp}. ${duration(took / 1000)} from this browser and back.`);
 }
 
 function duration(seconds) {

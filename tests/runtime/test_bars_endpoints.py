@@ -212,8 +212,25 @@ def test_wrong_methods_and_names(
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/predict/bars"), ("PUT", "/symbols/A/bars")])
 def test_wrong_content_type(connection: Connection, method: str, path: str) -> None:
-    reply = connection.request(method, path, b"date,open", {"Content-Type": "text/csv"})
+    reply = connection.request(method, path, b"date,open", {"Content-Type": "text/plain"})
     check_problem(reply, 415, "Content-Type")
+
+
+def send_csv(connection: Connection, bars: list[list[Any]], query: str = "") -> Reply:
+    """Send bars as a CSV file."""
+    lines = ["Date,Open,High,Low,Close,Volume", *(",".join(map(str, bar)) for bar in bars)]
+    return connection.request("POST", f"/predict/bars{query}", "\n".join(lines).encode(), {"Content-Type": "text/csv"})
+
+
+def test_bars_in_csv_are_answered_as_those_in_json(connection: Connection) -> None:
+    for query in ("", "?all=true"):
+        expected = connection.post(f"/predict/bars{query}", {"bars": lists(0, BARS)}).json()
+        for bars in (lists(0, BARS), lists(0, BARS)[::-1]):
+            assert timeless(send_csv(connection, bars, query).json()) == timeless(expected)
+    impossible = [*lists(0, BARS), ["2030-01-01", 2, 1, 2, 1, 1]]
+    check_problem(send_csv(connection, impossible), 422, f"line {BARS + 2}, column High")
+    check_problem(send_csv(connection, lists(0, 20)), 422, "bars")
+    check_problem(send_csv(connection, lists(0, 2100)), 413, None)
 
 
 def test_a_server_with_a_built_library_holds_no_compiler(running: RunningServer) -> None:

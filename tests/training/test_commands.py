@@ -122,7 +122,7 @@ def test_train_on_a_file_shows_the_model_beside_the_baselines(
     for text in ("validation: 82 rows", "test: 82 rows", "majority class", "persistence", "roc auc", "The test shows"):
         assert text in printed
     assert "wrote models/metadata.json\n" in printed
-    assert "wrote models/report\n" in printed
+    assert "wrote models/report/index.html\n" in printed
     assert [line.split(" s  ")[1] for line in progress.splitlines()] == [
         "libraries",
         "bars",
