@@ -10,7 +10,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from features_fast.errors import TicklineError
-from features_fast.terminal import paint
+from features_fast.terminal import Help, paint
 
 if TYPE_CHECKING:
     from runtime.client import AsyncClient, Client
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "Client", "main"]
 
 COMMANDS = {
-    "data": ("training.commands", "write daily bars: real series or a synthetic one"),
+    "data": ("training.commands", "write daily bars: a real series or a synthetic one"),
     "features": ("training.commands", "compute the 22 features of a file of bars"),
     "train": ("training.commands", "fit scaler and classifier, and report on them"),
     "export": ("export.commands", "turn the trained model into one certified ONNX file"),
@@ -28,12 +28,12 @@ COMMANDS = {
     "serve": ("runtime.commands", "serve predictions over HTTP"),
     "predict": (
         "runtime.prediction_commands",
-        "predict a row, a file of rows or a CSV of bars, by a model or a server",
+        "predict a row, a file of rows or a CSV of bars",
     ),
     "explain": ("runtime.prediction_commands", "say what each feature adds to a prediction"),
     "score": ("runtime.scoring.commands", "score files of bars or of features, with bounded memory"),
-    "load": ("bench.commands", "load a running server, check its replies, and report latencies"),
-    "bench": ("bench.commands", "measure the parts of the server, and compare them with a baseline"),
+    "load": ("bench.commands", "load a running server, and check and time its replies"),
+    "bench": ("bench.commands", "measure the parts of the server beside a baseline"),
     "completion": ("runtime.completion", "print a script that completes commands in your shell"),
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
@@ -51,14 +51,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tickline",
         description="Market bars in, an UP/DOWN probability out, in microseconds.",
-        epilog="example:\n  tickline train --source sp500 && tickline export && tickline verify && tickline serve\n\n"
+        epilog="examples:\n"
+        "  tickline train --source sp500 && tickline export && tickline verify\n"
+        "  tickline predict bars.csv\n"
+        "  tickline serve\n\n"
         "exit status: 0 done, 1 something outside is wrong (one line says what), 2 wrong usage, 130 interrupted",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=f"tickline {metadata.version('tickline')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        description = summary[0].upper() + summary[1:] + "."
+        command = commands.add_parser(name, help=summary, description=description, formatter_class=Help)
         if name in arguments[:1] or arguments[:1] == ["completion"]:
             getattr(import_module(module), f"add_{name}")(command)
     parser.set_defaults(front_door=parser)  # what `completion` reads

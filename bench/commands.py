@@ -24,7 +24,6 @@ _MOST_REQUESTS = 100_000_000
 
 def add_load(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline load`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Load a running server with different rows, check every reply, and report latencies. Requests are due at a\n"
         "rate of their own (open loop); a latency counts from when its request was due. Exit status 0 when the load\n"
@@ -33,7 +32,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  tickline load http://localhost:5000 --rate 2000 --duration 10 --slo p99=5ms\n"
-        "  tickline load http://localhost:5000 --rate 1000,5000,10000 --model-path models/ --report report/\n"
+        "  tickline load http://localhost:5000 --rate 1000,5000 --model-path models/\n"
         "  tickline load http://localhost:5000 --closed --connections 64\n"
         "  tickline load http://localhost:5000 --sweep --report report/"
     )
@@ -139,18 +138,18 @@ def _check_load(options: argparse.Namespace, refuse: Callable[[str], object]) ->
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline bench`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Measure work inside one process beside yardsticks that do the same (TA-Lib, onnxruntime, json, a plain ASGI\n"
         "application), and compare the ratios with a baseline. Exit status of check: 0, or 1 where work has regressed."
     )
     parser.epilog = (
         "examples:\n"
-        "  tickline bench run                   print the ratios\n"
-        "  tickline bench run --save FILE       make a baseline for this machine\n"
-        "  tickline bench check --short         compare in less than a minute\n"
-        "  tickline bench report                write the pages and pictures of bench/results\n"
-        "  tickline bench check --slow 'predictor, logistic, compiled=1.2'   see the gate catch a slowdown"
+        "  tickline bench run                print the ratios\n"
+        "  tickline bench run --save FILE    make a baseline for this machine\n"
+        "  tickline bench check --short      compare in less than a minute\n"
+        "  tickline bench report             write pages and pictures of bench/results\n"
+        "  tickline bench check --slow 'predictor, logistic, compiled=1.2'\n"
+        "                                    see the gate catch a slowdown"
     )
     parser.add_argument(
         "action",

@@ -25,7 +25,6 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "examples:\n  tickline train --source sp500 && tickline export && tickline verify\n"
         "  tickline train --source sp500 && tickline export --track && tickline promote"
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--model-path",
         type=Path,

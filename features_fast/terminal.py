@@ -1,8 +1,10 @@
 """What every command prints: tables, colours where a terminal shows them, and the progress of long work."""
 
+import argparse
 import os
 import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -66,6 +68,27 @@ def render_table(
         colour = colours[place] if colours else ""
         lines.append(paint(line(row), colour) if colour else line(row))
     return "\n".join(lines)
+
+
+class Help(argparse.HelpFormatter):
+    """The help of every command: paragraphs fill the terminal's width, examples stay as they are, headings are bold."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = [
+            paragraph if "\n  " in paragraph else textwrap.fill(" ".join(paragraph.split()), width)
+            for paragraph in text.split("\n\n")
+        ]
+        return textwrap.indent("\n\n".join(filled), indent)
+
+    def start_section(self, heading: str | None) -> None:
+        """Begin a section."""
+        super().start_section(heading and paint(heading, "bold"))
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Add an argument; names of commands stand two columns further to the right, which the base forgets."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
 
 
 class Progress(AbstractContextManager["Progress"]):

@@ -5,19 +5,25 @@ import os
 
 from features_fast.terminal import paint
 from runtime.prediction_commands import OF_MODELS, load_chosen
-from runtime.settings import SETTINGS, add_flag, read_settings
+from runtime.settings import GROUPS, add_flag, read_settings
 
 
 def _example(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"example:\n  {text}"
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline serve`."""
     _example(parser, "tickline serve --model-path models/ --port 5000 --workers 2")
-    for setting in SETTINGS:
-        add_flag(parser, setting)
+    parser.usage = "%(prog)s [-h] [--model-path PATH] [--port N] [OPTION ...]"
+    parser.description = (
+        "Serve predictions over HTTP. Every flag has an environment variable of its name, --max-body-bytes has "
+        "MAX_BODY_BYTES; the flag wins. In parentheses: the variable and the default."
+    )
+    for title, settings in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for setting in settings:
+            add_flag(group, setting)
     parser.set_defaults(run=_serve)
 
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_PATHS = {"FILE", "DIR", "PATH", "MODEL", "MODEL_PATH", "IN", "OUT", "OUT_DIR", "INPUT"}
+_PATHS = {"FILE", "DIR", "PATH", "MODEL", "IN", "OUT", "OUT_DIR", "INPUT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class _Command:
 
 def add_completion(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline completion`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
         "examples:\n"
         '  eval "$(tickline completion bash)"                          in ~/.bashrc\n'
@@ -61,10 +60,18 @@ def _option(action: argparse.Action) -> _Option:
     return _Option(
         flags=tuple(action.option_strings),
         summary=summary.partition(": ")[0],
-        choices=tuple(map(str, action.choices or ())),
+        choices=_choices(action),
         takes_path=_is_path(action),
         takes_value=action.nargs != 0,
     )
+
+
+def _choices(action: argparse.Action) -> tuple[str, ...]:
+    """Return the words that a flag takes: those that its parser checks, or else those that help shows."""
+    if action.choices:
+        return tuple(map(str, action.choices))
+    shown = action.metavar if isinstance(action.metavar, str) else ""
+    return tuple(shown[1:-1].split(",")) if shown.startswith("{") else ()
 
 
 def _is_path(action: argparse.Action) -> bool:
@@ -91,6 +98,9 @@ def _bash(commands: list[_Command]) -> str:
         [
             "_tickline() {",
             '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words= values= files=',
+            # Bash takes the sign in --flag=value for a word of its own.
+            '  if [ "$current" = "=" ]; then current=; '
+            'elif [ "$previous" = "=" ]; then previous="${COMP_WORDS[COMP_CWORD-2]}"; fi',
             "  COMPREPLY=()",
             "  if [ $COMP_CWORD -eq 1 ]; then",
             f"    COMPREPLY=($(compgen -W '{names} --help --version' -- \"$current\"))",

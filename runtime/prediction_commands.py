@@ -42,18 +42,17 @@ def _model_path(options: argparse.Namespace, path: str | None = None) -> Path:
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline predict`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Predict with a model file, or ask a running server. Bars become features by the kernels that served and\n"
         "trained models share; the newest bar is predicted, or with --all every bar from the 50th on."
     )
     parser.epilog = (
         "examples:\n"
-        "  tickline predict                                    the example in the model file\n"
-        "  tickline predict bars.csv                           the newest bar of your own CSV file\n"
-        "  tickline predict bars.csv --all --json              every bar, as JSON\n"
-        "  tickline predict rows.npy --url http://localhost:5000\n"
-        "  echo '{\"SMA_5\": 1.5, ...}' | tickline predict -     one row of features"
+        "  tickline predict                                 the example in the model file\n"
+        "  tickline predict bars.csv                        the newest bar of a CSV file\n"
+        "  tickline predict bars.csv --all --json           every bar, as JSON\n"
+        "  echo '{\"SMA_5\": 1.5, ...}' | tickline predict -  one row of features\n"
+        "  tickline predict rows.npy --url http://localhost:5000"
     )
     _add_input(parser, "none: the example of the model file")
     parser.add_argument("--url", metavar="URL", help="ask a running server instead of a model file")
@@ -64,16 +63,15 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline explain`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Say what each feature adds to a prediction: exact Shapley values against the training rows in the model\n"
         "file, on the scale on which the model adds up. Of several rows or bars the last one is explained."
     )
     parser.epilog = (
         "examples:\n"
-        "  tickline explain                                    the example in the model file\n"
-        "  tickline explain bars.csv --label DOWN              the newest bar of a CSV file\n"
-        "  tickline explain '[1.5, 2.5, ...]' --json"
+        "  tickline explain                                 the example in the model file\n"
+        "  tickline explain bars.csv --label DOWN           the newest bar of a CSV file\n"
+        "  tickline explain '[1.5, 2.5, ...]' --json        one row of features"
     )
     _add_input(parser, "none: the example of the model file")
     parser.add_argument("--label", metavar="LABEL", help="the class whose score is explained (the last one: UP)")

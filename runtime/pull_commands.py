@@ -16,7 +16,6 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
         "and put it in the place of the old file in one step. Needs no MLflow here."
     )
     parser.epilog = "example:\n  tickline pull models:/tickline@champion --model-path models/"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("model", metavar="MODEL", help="models:/NAME@ALIAS or models:/NAME/VERSION")
     parser.add_argument(
         "--tracking-uri",

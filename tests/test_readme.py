@@ -80,12 +80,17 @@ def test_its_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example_that_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for name in tickline.COMMANDS:
         with pytest.raises(SystemExit) as ended:
             tickline.main([name, "--help"])
         assert ended.value.code == 0
-        assert f"tickline {name}" in capsys.readouterr().out.partition("example")[2]
+        shown = capsys.readouterr().out
+        assert f"tickline {name}" in shown.partition("example")[2]
+        assert max(map(len, shown.splitlines())) <= 80, name
 
 
 def test_it_is_one_screen_and_a_half() -> None:

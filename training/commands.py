@@ -23,7 +23,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     _describe(
         parser,
         "Write daily bars to a CSV or Parquet file: synthetic ones, or real ones of an index, 1999 to 2018.",
-        "tickline data --source synthetic --days 2500 --seed 7 --output data/raw/stock_data.csv",
+        "tickline data --source synthetic --days 3000 --seed 7 --output bars.csv",
     )
     parser.add_argument("--source", choices=SOURCES, default="synthetic", help="where bars come from (%(default)s)")
     _add_synthetic(parser)
@@ -172,7 +172,6 @@ def _describe(parser: argparse.ArgumentParser, description: str, example: str) -
     """Give a parser its description and an example."""
     parser.description = description
     parser.epilog = f"example:\n  {example}"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:

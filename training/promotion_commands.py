@@ -14,7 +14,6 @@ def add_promote(parser: argparse.ArgumentParser) -> None:
         "A first champion has to win over the forecasts that need no model. Otherwise: exit status 1 and the reason."
     )
     parser.epilog = "example:\n  tickline export --track && tickline promote --metric log_loss --margin 0.001"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--name", default=REGISTERED_MODEL, help="registered model (%(default)s)")
     parser.add_argument(
         "--metric",

@@ -21,7 +21,6 @@ _LEAST_PART_ROWS = 1000
 
 def add_score(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline score`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Score the rows of a Parquet or CSV file, or of a folder of such files: bars, or the model's features.\n"
         "The same command goes on where an interrupted job stopped. Exit status 0 when every row is scored, 3 when\n"

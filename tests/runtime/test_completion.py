@@ -38,7 +38,12 @@ def test_flags_and_their_values_are_completed(script: str) -> None:
     assert complete(script, "tickline train --model-") == {"--model-path", "--model-version"}
     assert complete(script, "tickline train --model ") == {"random_forest", "gradient_boosting", "logistic"}
     assert complete(script, "tickline load --format n") == {"npy"}
+    assert complete(script, "tickline score --format ") == {"parquet", "csv"}
     assert complete(script, "tickline serve --port ") == set()
+    assert complete(script, "tickline serve --engine ") == {"auto", "compiled", "onnxruntime"}
+    assert complete(script, "tickline serve --log-level W") == {"WARNING"}
+    assert complete(script, "tickline train --model =") == {"random_forest", "gradient_boosting", "logistic"}
+    assert complete(script, "tickline train --model = l") == {"logistic"}
     assert complete(script, "tickline bench ch") == {"check"}
 
 

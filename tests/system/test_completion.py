@@ -26,6 +26,8 @@ def test_fish_completes(tmp_path: Path) -> None:
 
     assert offered("tickline ex") == {"explain", "export"}
     assert offered("tickline train --model ") == {"random_forest", "gradient_boosting", "logistic"}
+    assert offered("tickline serve --engine ") == {"auto", "compiled", "onnxruntime"}
+    assert offered("tickline serve --log-level=W") == {"--log-level=WARNING"}
     assert {"--json", "--url", "--all"} <= offered("tickline predict --")
     assert "README.md" in offered("tickline predict READ")
 
@@ -44,4 +46,5 @@ def test_zsh_completes(tmp_path: Path) -> None:
 
     assert {"explain", "export"} <= offered("tickline")
     assert offered("tickline", "train", "--model") == {"random_forest", "gradient_boosting", "logistic"}
+    assert offered("tickline", "score", "--format") == {"parquet", "csv"}
     assert {"--json", "--label"} <= offered("tickline", "explain")
