@@ -9,6 +9,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bench.dark import follow_theme
+
 COLORS = ("#1f5fa8", "#c2571a", "#3d8b56", "#8a5fb0", "#6b7785")
 _OURS, _OTHERS = COLORS[0], "#a9b7c6"
 _SETTINGS: Any = {
@@ -48,7 +50,7 @@ def bars(title: str, values: Mapping[str, float], ours: str, text: Callable[[flo
         axes.set_xlim(min(sizes) / 2, max(sizes) * 4)
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
-        axes.set_title(title, loc="left")
+        axes.set_title(f"{title} (logarithmic)", loc="left")
         return _svg(figure)
 
 
@@ -98,7 +100,6 @@ def curves(
 
 def _svg(figure: Any) -> str:
     FigureCanvasSVG(figure)
-    figure.patch.set_facecolor("white")  # readable on a dark page too
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return follow_theme("\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n")

@@ -181,7 +181,7 @@ def measure(
     Raises
     ------
     MeasureError
-        Where a process fails.
+        Where a process fails, or no work has one of the names.
     """
     found: Ratios = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -193,6 +193,9 @@ def measure(
             progress(f"process {number + 1} of {processes}")
             for name, ratios in _run(order).items():
                 found.setdefault(name, []).append(ratios)
+            unknown = [name for name in only or order.slow if name not in found]
+            if unknown:
+                raise MeasureError(f"expected names of {', '.join(parts)} work, got {', '.join(map(repr, unknown))}")
     return found
 
 

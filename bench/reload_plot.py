@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.dark import follow_theme
+
 _WIDTH, _HEIGHT = 900, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 40, 50
 _LEGEND = 80
-_COLORS = ("#1f5fa8", "#c2571a", "#3b8a4e", "#7a4fa3")
+_COLORS = ("#1f5fa8", "#c2571a", "#3d8b56", "#8a5fb0")
 
 _FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"
      font-size="13">
@@ -40,7 +42,7 @@ def draw_memory(memory: Mapping[str, Sequence[float]], every: int) -> str:
 
     lines = []
     for mark in range(0, top + 1, step):
-        lines.append(f'<path d="M{_LEFT} {y(mark):.1f}H{_WIDTH - _RIGHT}" stroke="#dddddd"/>')
+        lines.append(f'<path d="M{_LEFT} {y(mark):.1f}H{_WIDTH - _RIGHT}" stroke="#b0b0b0" stroke-opacity="0.4"/>')
         lines.append(f'<text x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark}</text>')
     for mark in range(0, last + 1, _round_step(last)):
         lines.append(f'<text x="{x(mark):.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{mark}</text>')
@@ -52,7 +54,7 @@ def draw_memory(memory: Mapping[str, Sequence[float]], every: int) -> str:
             f'<text x="{_WIDTH - _RIGHT - _LEGEND * number}" y="24" text-anchor="end" fill="{color}">'
             f"worker {worker}</text>"
         )
-    return _FRAME.format(
+    drawn = _FRAME.format(
         width=_WIDTH,
         height=_HEIGHT,
         left=_LEFT,
@@ -60,6 +62,7 @@ def draw_memory(memory: Mapping[str, Sequence[float]], every: int) -> str:
         middle=(_LEFT + _WIDTH - _RIGHT) // 2,
         foot=_HEIGHT - 10,
     )
+    return follow_theme(drawn)
 
 
 def _round_step(most: float) -> int:

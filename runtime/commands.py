@@ -63,10 +63,10 @@ def _verify(options: argparse.Namespace) -> None:
     lines = [
         f"{paint('verified', 'green')}: {model.card.name} {model.card.version}, sha256 {predictor.sha256}",
         f"  engine     {engine}, {choice.reason}: {choice.detail}",
-        f"  chunks     {predictor.chunk_rows} rows in {1e3 * predictor.chunk_rows * predictor.row_seconds:.2f} ms",
-        f"  replayed   {replay.rows} golden rows of {certificate.reference} ({certificate.tolerance:.0e} allowed)",
+        f"  chunks     {predictor.chunk_rows:,} rows in {1e3 * predictor.chunk_rows * predictor.row_seconds:.2f} ms",
+        f"  replayed   {replay.rows:,} golden rows of {certificate.reference} ({certificate.tolerance:.0e} allowed)",
         *(f"             {name}: {found}" for name, found in replays.items()),
-        f"  at export  {certificate.compared_rows} rows",
+        f"  at export  {certificate.compared_rows:,} rows",
         *(f"             {finding}" for finding in certificate.findings),
     ]
     print("\n".join(lines))

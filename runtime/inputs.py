@@ -54,7 +54,7 @@ def read_input(text: str) -> Input:
             return _read_npy(path)
         content = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise TicklineError(f"expected {KINDS}; there is no file {text!r}") from None
+        raise TicklineError(f"there is no file {text!r}; expected {KINDS}") from None
     except OSError as error:
         raise TicklineError(f"{text}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

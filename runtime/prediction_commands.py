@@ -276,9 +276,10 @@ def _render_contributions(found: "Contributions") -> str:
         bar = ("+" if share > 0 else "-") * round(_WIDEST_BAR * abs(share) / largest)
         rows.append((name, f"{found.values[name]:.6g}", f"{share:+.5f}", bar))
         colours.append("green" if share > 0 else "red" if share < 0 else "")
-    head = (
-        f"{found.label} has probability {found.probability:.4f}: {found.scale} {found.score:+.5f} = {found.base:+.5f}, "
-        f"the mean of {found.background_rows} training rows, and what each feature adds to it"
+    head = paint(f"{found.label} with probability {found.probability:.4f}", "bold")
+    total = (
+        f"{found.scale} {found.score:.5f} = {found.base:.5f}, the mean of {found.background_rows} training rows,\n"
+        "and what each feature adds to it:"
     )
     table = render_table(("feature", "value", "adds", ""), rows, left=(0, 3), colours=colours)
-    return f"{paint(head, 'bold')}\n{table}"
+    return f"{head}\n{total}\n{table}"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 Points = Sequence[tuple[float, float]]
 
@@ -12,8 +13,8 @@ _WIDTH, _HEIGHT = 480, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 24, 12, 52
 _ROW = 24
 _NAMES, _FIGURES = 160, 56
-_LABEL_WIDTH = 64
-_MOST_TICKS = 7
+_HEAD = 20
+_LETTER = 11
 _NEGLIGIBLE = 1e-9
 
 
@@ -39,9 +40,9 @@ class Series:
     marks: Sequence[tuple[float, float, float, float]] = ()
 
 
-def round_values(low: float, high: float) -> dict[float, str]:
-    """Return the round values from one bound to another, at most seven, each with its text."""
-    least = (high - low) / (_MOST_TICKS - 1)
+def round_values(low: float, high: float, most: int = 7) -> dict[float, str]:
+    """Return the round values from one bound to another, each with its text, and so many at most."""
+    least = (high - low) / (most - 1)
     exponent = math.floor(math.log10(least))
     factor, more_digits = next(
         (factor, digits)
@@ -145,21 +146,29 @@ def intervals(title: str, values: Sequence[tuple[str, float, float, float]], mar
     def at(value: float) -> float:
         return _NAMES + wide * (value - low) / (high - low)
 
-    height = 34 + len(values) * _ROW
-    parts = []
-    for value, shown in round_values(low, high).items():
-        parts.append(f'<line class="grid" x1="{at(value):.1f}" y1="2" x2="{at(value):.1f}" y2="{height - 26}"/>')
-        if abs(at(value) - at(mark)) >= _LABEL_WIDTH:
-            sign = "+" if value > 0 else ""
-            parts.append(f'<text x="{at(value):.1f}" y="{height - 8}" text-anchor="middle">{sign}{shown}</text>')
-    parts.append(f'<line class="baseline" x1="{at(mark):.1f}" y1="2" x2="{at(mark):.1f}" y2="{height - 26}"/>')
+    top, foot = _HEAD, _HEAD + len(values) * _ROW + 4
+    height = foot + 24
+    parts = [f'<text x="{at(mark):.1f}" y="{top - 6}" text-anchor="middle">{escape(text)}</text>']
+    for value, shown in _signed_values(low, high, wide).items():
+        parts.append(f'<line class="grid" x1="{at(value):.1f}" y1="{top}" x2="{at(value):.1f}" y2="{foot}"/>')
+        parts.append(f'<text x="{at(value):.1f}" y="{foot + 18}" text-anchor="middle">{shown}</text>')
+    parts.append(f'<line class="baseline" x1="{at(mark):.1f}" y1="{top}" x2="{at(mark):.1f}" y2="{foot}"/>')
     for row, (name, value, first, last) in enumerate(values):
-        middle = 14 + row * _ROW
+        middle = top + 14 + row * _ROW
         parts.append(f'<text x="{_NAMES - 8}" y="{middle + 4}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line class="model" x1="{at(first):.1f}" y1="{middle}" x2="{at(last):.1f}" y2="{middle}"/>')
         parts.append(f'<circle class="model" cx="{at(value):.1f}" cy="{middle}" r="5"/>')
-    parts.append(f'<text x="{at(mark):.1f}" y="{height - 8}" text-anchor="middle">{escape(text)}</text>')
     return _svg(title, height, parts)
+
+
+def _signed_values(low: float, high: float, wide: float) -> dict[float, str]:
+    """Return as many round values, with their signs, as have room for their texts on an axis."""
+    for most in range(7, 2, -1):
+        values = {value: f"{'+' if value > 0 else ''}{text}" for value, text in round_values(low, high, most).items()}
+        room = wide * (min(b - a for a, b in pairwise(values)) if len(values) > 1 else high - low) / (high - low)
+        if room > _LETTER * max(map(len, values.values())):
+            break
+    return values
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> str:

@@ -23,9 +23,10 @@ STYLE = """
   .group rect { fill: none; stroke: #5b6472; stroke-dasharray: 5 4 }
   path { fill: none; stroke: #5b6472; stroke-width: 1.5 }
   marker path { fill: #5b6472; stroke: none }
+  .ground { fill: #ffffff; stroke: none }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6e9ef } .parameter { fill: #a9b2c0 } rect { fill: #1d2a3d; stroke: #7ea6e0 }
-    .group rect, path { stroke: #a9b2c0 } marker path { fill: #a9b2c0 }
+    .group rect, path { stroke: #a9b2c0 } marker path { fill: #a9b2c0 } .ground { fill: #0d1117; stroke: none }
   }
 """
 
@@ -106,6 +107,7 @@ def draw(specification: Mapping[str, Any]) -> str:
         f"<style>{STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0L8 4L0 8z"/></marker></defs>',
+        f'<rect class="ground" width="{width}" height="{height}"/>',
         *_groups(steps, left),
         *(line for step in steps for line in _arrows(step, left)),
         *(line for step in steps for line in _box(step, left[step.name])),

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bench import gate
 from bench.gate import Change, Ratios, check, compare, compare_all, load, middle, render, save
 from bench.gate_rounds import slowed
 from bench.servers import MeasureError
@@ -134,3 +136,12 @@ def test_the_committed_baseline_knows_kernels_and_predictor() -> None:
     assert {name.partition(",")[0] for name in ratios} == {"features", "predictor", "codec", "/predict", "batch"}
     for processes in ratios.values():
         assert np.array(processes).ndim == 2  # as many rounds in each process
+
+
+@pytest.mark.parametrize("asked", [{"only": ["nothing"]}, {"slow": {"nothing": 1.2}}])
+def test_work_that_nobody_knows_is_refused(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "model_file", lambda name, folder: None)
+    monkeypatch.setattr(gate, "_run", lambda order: {"known": [1.0]})
+    with pytest.raises(MeasureError, match="expected names of codec work, got 'nothing'"):
+        gate.measure(1, 1, ("codec",), **asked)
+    assert gate.measure(1, 1, ("codec",), ["known"]) == {"known": [[1.0]]}

@@ -176,8 +176,8 @@ def test_contributions_add_up(kind: str, request: pytest.FixtureRequest, capsys:
         assert found["label"] == "UP"
         assert found["base"] + sum(found["contributions"].values()) == pytest.approx(found["score"], abs=1e-12)
     lines = printed(capsys, "explain", "--model-path", str(path)).splitlines()
-    assert "UP has probability" in lines[0]
-    sizes = [abs(float(line.split()[2])) for line in lines[3:]]
+    assert "UP with probability" in lines[0]
+    sizes = [abs(float(line.split()[2])) for line in lines[5:]]
     assert sizes == sorted(sizes, reverse=True)
     assert len(sizes) == 22
 

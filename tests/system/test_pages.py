@@ -17,6 +17,8 @@ from tests.serving import RunningServer, free_port, running_server
 from tests.system.browser import DESKTOP, PERIOD_MILLISECONDS, PHONE, Scheme, Visit, running_browser, visit
 from tests.system.pictures import SEND_SOME, VIEWS, take
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 pytestmark = pytest.mark.system
 
 REFUSED = "the server responded with a status of"
@@ -495,3 +497,17 @@ def test_pictures_are_taken_by_a_command(browser: Browser, server: RunningServer
     taken = take(browser, server.port, tmp_path, VIEWS[:1])
     assert len(taken) == 8
     assert all(path.stat().st_size > 10_000 for path in taken)
+
+
+@pytest.mark.parametrize("picture", sorted(DOCS.rglob("*.svg")), ids=lambda path: path.name)
+def test_pictures_of_the_documentation_follow_the_theme(browser: Browser, picture: Path) -> None:
+    found = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(picture.as_uri())
+        found[scheme] = page.evaluate("() => getComputedStyle(document.querySelector('text')).fill")
+        context.close()
+    light, dark = (sum(map(int, re.findall(r"\d+", found[scheme]))) for scheme in ("light", "dark"))
+    assert light < 3 * 80
+    assert dark > 3 * 160

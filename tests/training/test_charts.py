@@ -35,19 +35,22 @@ def test_round_values_are_those_a_reader_expects(bounds: tuple[float, float], te
     assert list(round_values(*bounds).values()) == texts
 
 
-def test_no_label_is_cut_even_in_the_letters_of_a_phone() -> None:
+def test_no_label_is_cut_or_hides_another_even_in_the_letters_of_a_phone() -> None:
     """A letter is 17 units high there and at most 0.62 of that wide in the fonts of browsers."""
     pictures = (
         plot("t", "across", "up", [Series("a", "model", [(0.214, 0.0)])], (0.2, 0.65), (-0.05, 0.05)),
         bars("t", [("High_Low_Range", 0.5), ("Close_Position", 0.25)], 0.1),
         intervals("t", [("majority class", -5.0, -13.5, 0.7), ("persistence", 2.0, -4.0, 8.0)], 0.0, "no gain"),
+        intervals("t", [("fold 1", -0.04, -0.079, 0.019), ("fold 2", -0.02, -0.03, 0.001)], 0.0, "no gain"),
     )
     for picture in pictures:
         width = int(re.search(r'viewBox="0 0 (\d+)', picture).group(1))  # type: ignore[union-attr]
-        labels = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]+)<', picture)
+        labels = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">([^<]+)<', picture)
         assert labels
-        for left, anchor, text in labels:
+        ends: dict[str, float] = {}
+        for left, top, anchor, text in labels:
             wide = 0.62 * 17 * len(text)
             begin = float(left) - {"middle": wide / 2, "end": wide}[anchor]
-            assert begin >= 0, (text, picture)
+            assert begin >= ends.get(top, 0), (text, picture)
             assert begin + wide <= width, (text, picture)
+            ends[top] = begin + wide
