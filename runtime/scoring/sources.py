@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from features_fast.columns import BAR_COLUMNS, REQUIRED, match_bar_columns, plain_name
 from features_fast.errors import TicklineError
+from runtime.scoring.foreign import refuse_foreign
 
 BARS, FEATURES = "bars", "features"
 """What the rows of a job are."""
@@ -102,6 +103,8 @@ def read_sources(root: Path, feature_names: Sequence[str]) -> tuple[str, list[So
         try:
             header = read_header(path)
             kind = kind or _kind(header, feature_names)
+            if kind == BARS and path.suffix == ".csv":
+                refuse_foreign(path, header)
             columns, constants = _match(kind, header, feature_names, below)
         except TicklineError as error:
             raise TicklineError(f"{path}: {error}") from None
