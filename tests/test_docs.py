@@ -1,5 +1,7 @@
 """The pages of docs/: all are listed, their links lead somewhere, their commands run, and what they quote is said."""
 
+import importlib.util
+import json
 import os
 import re
 import shlex
@@ -38,11 +40,26 @@ def test_its_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
 
 
-def test_the_quick_start_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_command_means_something(page: Path) -> None:
+    text = page.read_text()
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL))
+    for command in re.findall(r"^\s*(?:\.venv/bin/)?tickline ((?!completion).*?)(?: +# .*)?$", blocks, re.MULTILINE):
+        for part in command.split(" && tickline "):
+            assert tickline.parse(shlex.split(part)).run
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {found for found in re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", blocks)} <= targets
+    for module in re.findall(r"python -m ([a-z_.]+)", text):
+        assert importlib.util.find_spec(module), module
+
+
+def test_the_quick_start_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODEL_PATH", raising=False)
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "quick-start.md").read_text(), re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines()]
+    asked, *commands = [line for block in blocks for line in block.splitlines()]
     assert [command.split()[1] for command in commands] == [
         *("data", "train", "export", "verify"),
         *("predict", "predict", "explain"),
@@ -50,11 +67,26 @@ def test_the_quick_start_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for command in commands:
         assert tickline.main(shlex.split(command)[1:]) == 0, command
     assert (tmp_path / "mine" / "report" / "index.html").exists()
+    with running_server(tmp_path / "mine") as server:
+        asked = asked.replace("localhost:5000", f"127.0.0.1:{server.port}")
+        answered = subprocess.run([*shlex.split(asked), "--fail-with-body"], check=True, capture_output=True).stdout
+        (by_url,) = re.findall(r"^tickline predict .*--url.*$", (DOCS / "quick-start.md").read_text(), re.MULTILINE)
+        by_url = by_url.replace("localhost:5000", f"127.0.0.1:{server.port}")
+        replies = [answered]
+        for command in (by_url, commands[4]):
+            capsys.readouterr()
+            assert tickline.main([*shlex.split(command)[1:], "--json"]) == 0
+            replies.append(capsys.readouterr().out.encode())
+    probability, bar = (
+        {json.dumps(json.loads(reply)[member]) for reply in replies} for member in ("probability", "bar")
+    )
+    assert len(probability) == len(bar) == 1
 
 
 def test_what_troubleshooting_quotes_is_said_somewhere() -> None:
     page = (DOCS / "troubleshooting.md").read_text().partition("## What it does")[0]
-    quoted = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    cells = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
+    quoted = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
     assert len(quoted) >= 15
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     said = " ".join(path.read_text() for path in [*files, ROOT / "tickline.py"])
