@@ -50,13 +50,6 @@ def test_help_is_instant() -> None:
     assert result.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("fill", [add_data, add_features, add_train])
-def test_help_ends_with_an_example(fill: Fill) -> None:
-    parser = argparse.ArgumentParser()
-    fill(parser)
-    assert "\n\nexample:\n  tickline " in parser.format_help()
-
-
 def test_data_writes_synthetic_bars(capsys: pytest.CaptureFixture[str]) -> None:
     run(add_data, "--days", "30", "--seed", "3", "--ticker", "[XYZ]")
     bars = read_bars("data/raw/stock_data.csv")
