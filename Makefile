@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help venv serve image test test-python test-system test-ray lint bench bench-peers bench-smoke soak sbom lock
+.PHONY: help venv serve image test test-python test-system lint bench bench-peers bench-smoke soak sbom lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,12 +51,9 @@ test: lint test-python ## lint, and run all tests that need no system package
 test-python: .venv/kernels ## run these tests alone, with the Python that PYTHON names when .venv is made
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
-test-system: .venv/kernels .venv-system/installed ## run the tests that need Docker, Prometheus, chromium or kubectl; installs on Debian what is missing
+test-system: .venv/kernels .venv-system/installed .venv-ray/installed ## run the tests that need Docker, Prometheus, chromium, kubectl or Ray; installs on Debian what is missing
 	tests/system/install
 	$(BIN)/pytest -m system --numprocesses 2 --dist loadfile
-
-test-ray: .venv/kernels .venv-ray/installed ## run the tests that need Ray, which takes as much room as all the rest
-	$(BIN)/pytest -m ray
 
 bench: .venv/kernels ## run all benchmarks, and compare the parts of the server with their baseline
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only

@@ -42,7 +42,8 @@ def add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="a running cluster; IN, OUT_DIR and the model have the same paths on all machines (this one alone)",
+        help="a running cluster, HOST:PORT or auto; IN, OUT_DIR and the model have the same paths on all its machines "
+        "(this machine alone)",
     )
     parser.add_argument(
         "--workers", type=_workers, metavar="N", help="actors of Ray, each with a model of its own (one a core)"
@@ -88,6 +89,9 @@ def _score(options: argparse.Namespace) -> int:
     started = time.monotonic()
     work = _here
     if options.engine == "ray":
+        if not options.ray_address:
+            # On this machine alone Ray listens on loopback, as it does where it knows no clusters; read at import.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         from runtime.scoring import ray_engine  # noqa: F401  to miss it before anything is begun
 
         work = _on_ray

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from runtime.engine import name_of
 from runtime.model import load_model
 from runtime.scoring.chain import Progress, score_chain
 from runtime.scoring.job import Job
+from runtime.scoring.local import usable_cores
 
 _CHAIN, _ROWS = "chain", "rows"
+
+_CONNECT_SECONDS = 10.0
+
+_OBJECTS = 100 << 20
+"""Bytes that Ray may share between processes of this machine, near its least: here it is a few numbers a chain."""
 
 
 class ChainScorer:
@@ -80,8 +87,7 @@ def run(job: Job, model: Path, wish: str, address: str | None, workers: int | No
     if not chains:
         return
     try:
-        alone = {} if address else {"include_dashboard": False}
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
+        _begin(address)
     except Exception as error:  # what Ray raises here has no common base
         raise TicklineError(f"Ray at {address or 'this machine'}: cannot be used: {_line(error)}") from None
     try:
@@ -102,6 +108,22 @@ def run(job: Job, model: Path, wish: str, address: str | None, workers: int | No
         raise TicklineError(f"Ray: {_line(error)}") from None
     finally:
         ray.shutdown()
+
+
+def _begin(address: str | None) -> None:
+    """Connect to a cluster; without an address start Ray here, also where a cluster runs that Ray would find."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        cores = usable_cores()
+        ray.init("local", num_cpus=cores, object_store_memory=_OBJECTS, include_dashboard=False, **quiet)
+        return
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise TicklineError("expected HOST:PORT or auto")
+        # Ray waits for minutes for what does not answer.
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    ray.init(address, **quiet)
 
 
 def _line(error: BaseException) -> str:
