@@ -57,15 +57,15 @@ test-system: .venv/kernels .venv-system/installed .venv-ray/installed ## run the
 
 bench: .venv/kernels ## run all benchmarks, and compare the parts of the server with their baseline
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
-	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check
+	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check || [ $$? -eq 3 ]
 
 bench-peers: .venv/kernels ## measure twelve other servers beside ours (wrk, nginx, two cores; 4 GB; about 12 minutes)
 	$(BIN)/python -m bench.peer_benchmark; status=$$?; $(BIN)/tickline bench report && exit $$status
 
-# The machine may be another one than the baseline's, under the same name and with other caches: only a large loss counts.
+# Status 3 is no evidence, on a noisy machine or on one that no baseline is from; the last lines say so.
 bench-smoke: .venv/kernels ## run every benchmark for a moment, and see that nothing has become slower
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only --benchmark-max-time=0.02 --benchmark-min-rounds=2 --benchmark-warmup=off
-	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short --tolerance 0.5
+	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check --short || [ $$? -eq 3 ]
 
 soak: .venv/kernels ## load a server for ten minutes with reloads, bad input and killed workers, and check every reply
 	env -u OPENBLAS_CORETYPE $(BIN)/python -m bench.soak

@@ -140,7 +140,8 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     """Give the parser the arguments of `tickline bench`."""
     parser.description = (
         "Measure work inside one process beside yardsticks that do the same (TA-Lib, onnxruntime, json, a plain ASGI\n"
-        "application), and compare the ratios with a baseline. Exit status of check: 0, or 1 where work has regressed."
+        "application), and compare the ratios with a baseline. Exit status of check: 0 where nothing is slower,\n"
+        "1 where work has regressed, 3 where there is no evidence: too much noise, or the baseline of another machine."
     )
     parser.epilog = (
         "examples:\n"
@@ -157,8 +158,10 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         help="print the ratios, compare them with a baseline, or write the documents of bench/results",
     )
     parser.add_argument("--short", action="store_true", help="fewer processes and rounds, and no batches")
-    parser.add_argument("--processes", type=_count, metavar="N", help="that measure, one after the other (7; short: 4)")
-    parser.add_argument("--rounds", type=_count, metavar="N", help="in each process (6; short: 4)")
+    parser.add_argument(
+        "--processes", type=_count, metavar="N", help="that measure, one after the other (12; short: 6)"
+    )
+    parser.add_argument("--rounds", type=_count, metavar="N", help="in each process (10; short: 8)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="work; may be repeated")
     parser.add_argument(
         "--slow",
@@ -180,7 +183,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 def _bench(options: argparse.Namespace) -> int:
     if options.action == "report":
         return _report()
-    from bench import gate, machine
+    from bench import gate, gate_baseline, machine
     from bench.suites import GATED, SMOKE
 
     begin = time.perf_counter()
@@ -188,8 +191,8 @@ def _bench(options: argparse.Namespace) -> int:
     def progress(what: str) -> None:
         sys.stderr.write(f"{time.perf_counter() - begin:4.0f} s  {what}\n")
 
-    def measure(only: Sequence[str]) -> gate.Ratios:
-        processes, rounds, parts = (4, 4, SMOKE) if options.short else (7, 6, GATED)
+    def measure(only: Sequence[str]) -> gate_baseline.Ratios:
+        processes, rounds, parts = (6, 8, SMOKE) if options.short else (12, 10, GATED)
         return gate.measure(
             options.processes or processes,
             options.rounds or rounds,
@@ -200,29 +203,24 @@ def _bench(options: argparse.Namespace) -> int:
         )
 
     made = machine.describe(machine.own_command())
-    changes: list[gate.Change] = []
-    if options.action == "check":
-        known, before = gate.load(options.baseline)
-        foreign = known["processor"] != made["processor"]
-        tolerance = options.tolerance or (gate.FOREIGN_TOLERANCE if foreign else gate.TOLERANCE)
-        changes, now = gate.check(before, measure, tolerance)
-    else:
-        now = measure([])
-        changes = gate.compare_all({}, now, 0.0)
-    if options.save:
-        gate.save(options.save, made, now)
-    if options.json:
-        print(json.dumps({"made": made, "ratios": now, "changes": [asdict(change) for change in changes]}))
-    else:
-        print(gate.render(changes))
     if options.action == "run":
-        return 0
-    regressed = [change.name for change in changes if change.verdict == "regressed"]
-    if not options.json:
-        where = f", made on another processor ({known['processor']})" if foreign else ""
-        found = f"{len(regressed)} regressed: {'; '.join(regressed)}" if regressed else "nothing regressed"
-        print(f"\n{found}, beyond {tolerance:.0%} of {options.baseline}{where}")
-    return 1 if regressed else 0
+        now = measure([])
+        changes, words = gate.compare_all({}, now, 0.0), ""
+    else:
+        baseline = gate_baseline.load(options.baseline, made["identity"])
+        foreign = baseline.foreign(made)
+        tolerance = options.tolerance or (gate.FOREIGN_TOLERANCE if foreign else gate.TOLERANCE)
+        changes, now = gate.check(baseline.ratios, measure, tolerance, foreign)
+        words = f"\n\n{gate.summary(changes, baseline, made, options.baseline)}"
+    if options.save:
+        gate_baseline.save(options.save, gate_baseline.Baseline(made, now))
+    if options.json:
+        rows = [{**asdict(change), "verdict": change.verdict} for change in changes]
+        print(json.dumps({"made": made, "ratios": now, "changes": rows}))
+    else:
+        print(gate.render(changes) + words)
+    verdicts = {change.verdict for change in changes}
+    return 1 if gate.REGRESSED in verdicts else 3 if gate.UNCLEAR in verdicts else 0
 
 
 def _report() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine_models import BOOSTING, FOREST, LOGISTIC, MAIN, SWEEP, write_files, write_plan
-from bench.machine import processor
+from bench.machine import caches, processor
 from bench.peer_environments import ROOT, environment, versions
 from runtime.compiled.kernels import find
 
@@ -46,7 +46,7 @@ def measure(seconds: float) -> Results:
         found: Results = json.loads((Path(folder) / "results.json").read_text())
     machine = {
         "processor": processor(),
-        "caches": _caches(),
+        "caches": caches(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "kernels": find().target,
@@ -55,16 +55,6 @@ def measure(seconds: float) -> Results:
         "seconds": seconds,
     }
     return {"machine": machine, **found}
-
-
-def _caches() -> dict[str, int]:
-    """Return the bytes of each level's cache of data."""
-    found = {}
-    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        if (folder / "type").read_text().strip() != "Instruction":
-            size = (folder / "size").read_text().strip()
-            found["L" + (folder / "level").read_text().strip()] = int(size.removesuffix("K")) << 10
-    return found
 
 
 def _time(seconds: float) -> str:
@@ -97,14 +87,14 @@ def _model(name: str, model: Results) -> str:
 
 
 def _sweep(results: Results) -> str:
-    caches = results["machine"]["caches"]
+    rooms = results["machine"]["caches"]
     lines = [
         "| forest | arrays | fits | single row, ours | onnxruntime | 10,000 rows, ours a row | onnxruntime |",
         "|---" * 7 + "|",
     ]
     for name, model in results["sweep"].items():
         size = model["memory"]["bytes"]
-        fits = next((level for level, room in caches.items() if size <= room), "memory")
+        fits = next((level for level, room in rooms.items() if size <= room), "memory")
         single, batch = model["single"], model["batches"]["10000"]
         cells = [
             f"{_time(found['ours']['row'])} | {_time(found['onnxruntime']['row'])} "
@@ -118,13 +108,13 @@ def _sweep(results: Results) -> str:
 def page(results: Results) -> str:
     """Return the document."""
     machine = results["machine"]
-    caches = ", ".join(f"{level} {size >> 10:,} KiB" for level, size in machine["caches"].items())
+    sizes = ", ".join(f"{level} {size >> 10:,} KiB" for level, size in machine["caches"].items())
     pins = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     models = "\n\n".join(_model(name, model) for name, model in results["main"].items())
     return f"""# Engines: measured against each other
 
 Made by `python -m bench.engines {machine["seconds"]:g}`: {machine["processor"]}, {machine["cores"]} cores, caches of \
-one: {caches}; Python \
+one: {sizes}; Python \
 {machine["python"]}, {pins}; kernels {machine["kernels"]}; \
 other work on the machine when it began: load {machine["load"]}.
 

@@ -1,37 +1,35 @@
 """The regression gate: ratios of now against committed ones, and how sure their difference is.
 
-Every figure is our time over that of a yardstick in the same round, so that the machine's own speed and most of its
-noise cancel out. Rounds come from several processes. An interval by bootstrap over processes and rounds says between
-which bounds the change lies; work has regressed where even the lower bound is beyond the tolerance, in two series of
-rounds that know nothing of one another.
+Every figure is our time over that of a yardstick in the same process, so that the machine's own speed and most of its
+noise cancel out. Each process gives one, and several give an interval for the change. Work has regressed where all of
+the interval is beyond the tolerance, and has not where all of it is within; in between there is no evidence. What is
+not well is measured a second time, by processes that know nothing of the first.
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.gate_baseline import Baseline, Ratios
+from bench.gate_ranks import shift
 from bench.gate_rounds import Order, encode
 from bench.models import NAMES, model_file
 from bench.servers import MeasureError, clean_environ
 
 TOLERANCE = 0.10
 """Slower by more than this is a regression."""
-FOREIGN_TOLERANCE = 0.30
-"""The same where the baseline is from another processor, on which work and yardstick differ in other ways."""
+FOREIGN_TOLERANCE = 1.0
+"""The same where the baseline is from another kind of machine: on two, the same kernels differed by up to 70 %."""
 
-Ratios = dict[str, list[list[float]]]
-"""Ratios by the name of the work: one list a process, one ratio a round."""
+REGRESSED, UNCLEAR, SAME, IMPROVED, NEW = "regressed", "no evidence", "same", "improved", "new"
 
-_RESAMPLES = 2_000
-_INTERVAL = (2.5, 97.5)
 _PROCESS_SECONDS = 600.0
 
 
@@ -44,13 +42,15 @@ class Change:
     name : str
         Of the work.
     before, now : float
-        Its time over the yardstick's; 0 where it is not known.
+        Its time over the yardstick's, the median over processes; `before` is 0 where it is not known.
     change : float
-        The one over the other: 1.2 is 20 % slower.
+        By how much the one is above the other: 1.2 is 20 % slower.
     low, high : float
-        Between which the change lies, with 95 % confidence.
+        Between which the change lies, with 95 % confidence; both 0 where processes are too few to say.
     tolerance : float
         What is no regression.
+    foreign : bool
+        Whether the baseline is from another kind of machine, which can prove a regression, and nothing else.
     """
 
     name: str
@@ -60,74 +60,43 @@ class Change:
     low: float
     high: float
     tolerance: float
+    foreign: bool = False
 
     @property
     def verdict(self) -> str:
-        """What that means: regressed, improved, same, new or gone."""
+        """What that means."""
         if not self.before:
-            return "new"
-        if not self.now:
-            return "gone"
+            return NEW
         if self.low > 1.0 + self.tolerance:
-            return "regressed"
-        return "improved" if self.high < 1.0 / (1.0 + self.tolerance) else "same"
+            return REGRESSED
+        if self.foreign or not self.high or self.high > 1.0 + self.tolerance:
+            return UNCLEAR
+        return IMPROVED if self.high < 1.0 / (1.0 + self.tolerance) else SAME
 
 
-def middle(processes: Sequence[Sequence[float]]) -> float:
-    """Return the median over processes of their medians over rounds."""
-    return float(np.median([np.median(rounds) for rounds in processes]))
+def compare(
+    name: str, before: Sequence[float], now: Sequence[float], tolerance: float, foreign: bool = False
+) -> Change:
+    """Return how work has changed, from the ratios of both; `before` is empty where there are none."""
+    if not before:
+        return Change(name, 0.0, float(np.median(now)), 0.0, 0.0, 0.0, tolerance, foreign)
+    middle, low, high = shift(np.log(before).tolist(), np.log(now).tolist())
+    bounds = (math.exp(low), math.exp(high)) if math.isfinite(low) else (0.0, 0.0)
+    return Change(name, float(np.median(before)), float(np.median(now)), math.exp(middle), *bounds, tolerance, foreign)
 
 
-def resample(processes: Sequence[Sequence[float]], random: np.random.Generator) -> NDArray[np.float64]:
-    """Return the middles of processes and rounds drawn anew with replacement, float64 (resamples,)."""
-    table = np.array(processes)
-    chosen = random.integers(len(table), size=(_RESAMPLES, len(table)))
-    rounds = random.integers(table.shape[1], size=(_RESAMPLES, *table.shape))
-    drawn = np.take_along_axis(table[chosen], rounds, axis=2)
-    middles: NDArray[np.float64] = np.median(np.median(drawn, axis=2), axis=1)
-    return middles
-
-
-def compare(name: str, before: Sequence[Sequence[float]], now: Sequence[Sequence[float]], tolerance: float) -> Change:
-    """Return how work has changed, from the ratios of both; an empty sequence where there are none."""
-    if not before or not now:
-        return Change(name, middle(before) if before else 0.0, middle(now) if now else 0.0, 0.0, 0.0, 0.0, tolerance)
-    random = np.random.default_rng(0)
-    low, high = np.percentile(resample(now, random) / resample(before, random), _INTERVAL).tolist()
-    was, is_now = middle(before), middle(now)
-    return Change(name, was, is_now, is_now / was, low, high, tolerance)
-
-
-def compare_all(before: Ratios, now: Ratios, tolerance: float) -> list[Change]:
+def compare_all(before: Ratios, now: Ratios, tolerance: float, foreign: bool = False) -> list[Change]:
     """Return the change of all work that is known now."""
-    return [compare(name, before.get(name, []), now[name], tolerance) for name in now]
+    return [compare(name, before.get(name, []), now[name], tolerance, foreign) for name in now]
 
 
-def save(path: Path, made: Mapping[str, Any], ratios: Ratios) -> None:
-    """Write a baseline; four digits of a ratio are more than its rounds agree on."""
-    rounded = {
-        name: [[float(f"{ratio:.4g}") for ratio in rounds] for rounds in processes]
-        for name, processes in ratios.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(processes)}" for name, processes in rounded.items())
-    facts = ",\n".join(f"  {json.dumps(name)}: {json.dumps(fact)}" for name, fact in made.items())
-    path.write_text(f'{{"made": {{\n{facts}\n }},\n "ratios": {{\n{lines}\n }}}}\n')
+def check(
+    before: Ratios, measure: Callable[[Sequence[str]], Ratios], tolerance: float, foreign: bool = False
+) -> tuple[list[Change], Ratios]:
+    """Measure and compare; what is not well is measured again by itself.
 
-
-def load(path: Path) -> tuple[dict[str, Any], Ratios]:
-    """Return what made a baseline, and its ratios; raises MeasureError."""
-    try:
-        document = json.loads(path.read_text())
-        return document["made"], document["ratios"]
-    except OSError as error:
-        raise MeasureError(f"{path}: {error.strerror}; make it with `tickline bench run --save {path}`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise MeasureError(f"{path}: no baseline: {error!r}") from None
-
-
-def check(before: Ratios, measure: Callable[[Sequence[str]], Ratios], tolerance: float) -> tuple[list[Change], Ratios]:
-    """Measure and compare; what seems to have regressed is measured again by itself.
+    What the second series clears is clear, as a disturbance of the first would explain it. Of the rest both decide
+    together, whose processes are twice as many.
 
     Parameters
     ----------
@@ -137,22 +106,28 @@ def check(before: Ratios, measure: Callable[[Sequence[str]], Ratios], tolerance:
         Measures the work of some names, all of it for an empty sequence.
     tolerance : float
         What is no regression.
+    foreign : bool
+        Whether the baseline is from another kind of machine.
 
     Returns
     -------
     changes : list of Change
-        Of each piece of work, from the second series where there was one.
+        Of each piece of work.
     now : Ratios
-        What was measured.
+        What was measured of it, and decided.
     """
     now = measure([])
-    changes = {change.name: change for change in compare_all(before, now, tolerance)}
-    suspects = [name for name, change in changes.items() if change.verdict == "regressed"]
+    suspects = [
+        change.name
+        for change in compare_all(before, now, tolerance, foreign)
+        if change.verdict == REGRESSED or (change.verdict == UNCLEAR and not foreign)
+    ]
     if suspects:
         again = measure(suspects)
-        changes |= {change.name: change for change in compare_all(before, again, tolerance)}
-        now |= again
-    return list(changes.values()), now
+        for change in compare_all(before, again, tolerance, foreign):
+            cleared = change.verdict in (SAME, IMPROVED)
+            now[change.name] = again[change.name] if cleared else now[change.name] + again[change.name]
+    return compare_all(before, now, tolerance, foreign), now
 
 
 def measure(
@@ -168,7 +143,7 @@ def measure(
     Parameters
     ----------
     processes, rounds : int
-        How many processes, and ratios in each.
+        How many processes, and turns of each piece of work in each.
     parts : sequence of str
         Of `bench.suites.PARTS`.
     only : sequence of str
@@ -188,18 +163,19 @@ def measure(
         progress("models")
         for name in NAMES:
             model_file(name, Path(folder))
-        order = Order(folder, list(parts), rounds, list(only), dict(slow or {}))
+        wanted = [part for part in parts if not only or part in {name.partition(",")[0] for name in only}]
+        order = Order(folder, wanted, rounds, list(only), dict(slow or {}))
         for number in range(processes):
             progress(f"process {number + 1} of {processes}")
-            for name, ratios in _run(order).items():
-                found.setdefault(name, []).append(ratios)
+            for name, ratio in _run(order).items():
+                found.setdefault(name, []).append(ratio)
             unknown = [name for name in only or order.slow if name not in found]
             if unknown:
                 raise MeasureError(f"expected names of {', '.join(parts)} work, got {', '.join(map(repr, unknown))}")
     return found
 
 
-def _run(order: Order) -> dict[str, list[float]]:
+def _run(order: Order) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.gate_rounds", encode(order)]
     environ = clean_environ()
     root = Path(__file__).parent.parent
@@ -208,7 +184,7 @@ def _run(order: Order) -> dict[str, list[float]]:
     )
     if done.returncode:
         raise MeasureError(f"a measuring process failed:\n{done.stderr[-2000:]}")
-    ratios: dict[str, list[float]] = json.loads(done.stdout)
+    ratios: dict[str, float] = json.loads(done.stdout)
     return ratios
 
 
@@ -218,9 +194,9 @@ def render(changes: Sequence[Change]) -> str:
         (
             one.name,
             f"{one.before:.4g}" if one.before else "-",
-            f"{one.now:.4g}" if one.now else "-",
+            f"{one.now:.4g}",
             f"{one.change:.2f}" if one.change else "-",
-            f"{one.low:.2f} to {one.high:.2f}" if one.change else "-",
+            f"{one.low:.2f} to {one.high:.2f}" if one.high else "-",
             one.verdict,
         )
         for one in sorted(changes, key=lambda one: one.change)
@@ -229,3 +205,33 @@ def render(changes: Sequence[Change]) -> str:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def summary(changes: Sequence[Change], baseline: Baseline, here: Mapping[str, object], path: Path) -> str:
+    """Return in words what was found, and what a reader has to know of the baseline.
+
+    Parameters
+    ----------
+    changes : sequence of Change
+        What was found.
+    baseline : Baseline
+        What it was compared with.
+    here : mapping
+        This machine and its versions, of `bench.machine.describe`.
+    path : Path
+        The baseline's file.
+    """
+    found = {verdict: [one.name for one in changes if one.verdict == verdict] for verdict in (REGRESSED, UNCLEAR)}
+    tolerance = max((one.tolerance for one in changes), default=0.0)
+    lines = [f"{len(names)} {verdict}: {'; '.join(names)}" for verdict, names in found.items() if names]
+    lines = lines or [f"nothing is slower by more than {tolerance:.0%}, with 95 % confidence"]
+    if baseline.foreign(here):
+        lines += [
+            f"another machine made the baseline, where work and yardstick differ in other ways: only more than "
+            f"{tolerance:.0%} counts",
+            f"  there: {baseline.made['identity']}",
+            f"  here:  {here['identity']}",
+            f"  to find less, measure the commit before on this machine: tickline bench run --save {path}",
+        ]
+    lines += [f"the baseline's yardsticks were others: {one}" for one in baseline.differences(here)]
+    return "\n".join(lines)

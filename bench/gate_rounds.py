@@ -1,8 +1,10 @@
 """Rounds of the regression gate in a process of its own: ``python -m bench.gate_rounds PLAN``, called by `bench.gate`.
 
-What a process measures depends a little on where its memory lies and in what order its objects were made. So the gate
-starts several, and each times work and yardstick in turn, in bursts of about a millisecond: what disturbs one of them
-disturbs the other. Of several bursts the quickest counts, because other processes only ever make one longer.
+What a process measures depends on where its memory lies and in what order its objects were made. So the gate starts
+several, and each gives one ratio for a piece of work: the quickest burst of the work over the quickest of its
+yardstick. Other processes only ever make a burst longer, so the more of them there are, the nearer the quickest comes
+to what the processor needs; bursts of both sides take turns, and rounds over all work spread them over the whole life
+of the process, so that a disturbance of a second spoils some of each and all of none.
 """
 
 import gc
@@ -11,13 +13,17 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 
 from bench.suites import all_work
 from bench.work import Work
 
 _BURST_SECONDS = 1e-3
-_BURSTS = 8
+_ROUND_BURSTS = 10
+_FACTOR_ERROR = 0.01
+_ROUND_SECONDS = 0.05
+"""After which a round ends early, because its bursts are long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Order:
     parts : list of str
         Of `bench.suites.PARTS`.
     rounds : int
-        Ratios for each piece of work.
+        How often each piece of work has its turn.
     only : list of str
         Names of the work to be measured; all if empty.
     slow : dict
@@ -43,6 +49,41 @@ class Order:
     rounds: int
     only: list[str] = field(default_factory=list)
     slow: dict[str, float] = field(default_factory=dict)
+
+    def wants(self, work: Work) -> bool:
+        """Whether a piece of work is to be measured."""
+        return work.gated and (not self.only or work.name in self.only)
+
+
+class Race:
+    """A piece of work against its first yardstick.
+
+    Parameters
+    ----------
+    work : Work
+        What is measured.
+    factor : float
+        By how much the work is made slower.
+    """
+
+    def __init__(self, work: Work, factor: float = 1.0) -> None:
+        self._ours, self._theirs = work.ours, work.yardsticks[work.yardstick]
+        self._own, self._made = slowed(calls_of(self._ours), factor)
+        self._other = calls_of(self._theirs)
+        self._best = self._other_best = float("inf")
+
+    def run(self) -> None:
+        """Time bursts of both in turn for a moment."""
+        for burst in range(1, _ROUND_BURSTS + 1):
+            self._best = min(self._best, timed(self._ours, self._made))
+            self._other_best = min(self._other_best, timed(self._theirs, self._other))
+            if burst * (self._best + self._other_best) > _ROUND_SECONDS:
+                break
+
+    @property
+    def ratio(self) -> float:
+        """The time of the work over that of its yardstick, by the quickest burst of each."""
+        return self._best / self._own / (self._other_best / self._other)
 
 
 def timed(call: Callable[[], object], calls: int) -> float:
@@ -61,34 +102,31 @@ def calls_of(call: Callable[[], object]) -> int:
     return max(1, round(_BURST_SECONDS / max(quickest, 1e-7)))
 
 
-def slowed(calls: int, factor: float) -> int:
-    """Return how many calls count as so many of work that is slower by a factor."""
-    return max(calls, round(calls * factor))
+def slowed(calls: int, factor: float) -> tuple[int, int]:
+    """Return how many calls count, at least so many, and how many are made of work that is slower by a factor."""
+    counted = next(number for number in count(calls) if abs(round(number * factor) / number - factor) < _FACTOR_ERROR)
+    return counted, round(counted * factor)
 
 
-def ratios(work: Work, rounds: int, factor: float = 1.0) -> list[float]:
-    """Return the time of the work over that of its first yardstick, a ratio a round."""
-    yardstick = work.yardsticks[work.yardstick]
-    # Enough calls for a factor to be met closely: 20 % more of 5 calls is one call more.
-    own, theirs = max(calls_of(work.ours), 1 if factor == 1.0 else 5), calls_of(yardstick)
-    made = slowed(own, factor)
-    found = []
-    for _ in range(rounds):
-        pairs = [(timed(work.ours, made) / own, timed(yardstick, theirs) / theirs) for _ in range(_BURSTS)]
-        found.append(min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs))
-    return found
-
-
-def measure(order: Order) -> dict[str, list[float]]:
-    """Return the ratios by the name of the work."""
-    found = {}
-    for work in all_work(Path(order.folder), tuple(order.parts)):
-        if work.gated and (not order.only or work.name in order.only):
+def measure(order: Order) -> dict[str, float]:
+    """Return the ratio by the name of the work."""
+    races = {
+        work.name: Race(work, order.slow.get(work.name, 1.0))
+        for work in all_work(Path(order.folder), tuple(order.parts))
+        if order.wants(work)
+    }
+    gc.collect()
+    gc.freeze()  # a collection looks at nothing that was there before, and takes no time between rounds
+    gc.disable()
+    try:
+        for _ in range(order.rounds):
+            for race in races.values():
+                race.run()
             gc.collect()
-            gc.disable()
-            found[work.name] = ratios(work, order.rounds, order.slow.get(work.name, 1.0))
-            gc.enable()
-    return found
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return {name: race.ratio for name, race in races.items()}
 
 
 def encode(order: Order) -> str:

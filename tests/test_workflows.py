@@ -153,13 +153,14 @@ def test_a_release_is_a_commit_that_names_its_image(tmp_path: Path) -> None:
     assert digest in pushed
 
 
-def test_the_gate_fails_its_job_and_still_has_its_summary(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "job"), [(0, 0), (1, 1), (3, 0)])
+def test_only_a_regression_fails_the_gates_job_which_has_its_summary(status: int, job: int, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     tickline = tmp_path / ".venv" / "bin" / "tickline"
-    tickline.write_text("#!/bin/sh\necho 1 regressed\nexit 1\n")
+    tickline.write_text(f"#!/bin/sh\necho 1 regressed\nexit {status}\n")
     tickline.chmod(0o755)
-    assert run(step("ci.yml", "Gate")["run"], tmp_path).returncode == 1
+    assert run(step("ci.yml", "Gate")["run"], tmp_path).returncode == job
     summary = tmp_path / "summary"
     told = step("ci.yml", "Summary")
     assert told["if"] == "always()"
