@@ -43,17 +43,33 @@ def model_file(name: str, folder: Path) -> Path:
     """Return the model file in a folder of its own below the folder, made where it is not there."""
     path = folder / name.partition(" ")[0] / "model.onnx"
     if not path.exists():
-        from export import export_classifier
-
-        rows = random_rows(6000, seed=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        export_classifier(
-            *(fitted(name), path),
-            rows=rows,
-            test_rows=rows,
-            name="benchmark",
-            version="1",
-            feature_names=FEATURE_NAMES,
-            labels=LABELS,
-        )
+        certify(fitted(name), path, "benchmark", random_rows(6000, seed=0))
     return path
+
+
+def certify(fitted: "Pipeline", path: Path, name: str, rows: NDArray[np.float32]) -> None:
+    """Write a fitted model as a certified file, in a folder that is made.
+
+    Parameters
+    ----------
+    fitted : Pipeline
+        The model, of our features.
+    path : Path
+        The file.
+    name : str
+        Of the model.
+    rows : ndarray
+        Rows for the certificate, float32 (rows, features).
+    """
+    from export import export_classifier
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_classifier(
+        *(fitted, path),
+        rows=rows,
+        test_rows=rows,
+        name=name,
+        version="1",
+        feature_names=FEATURE_NAMES,
+        labels=LABELS,
+    )

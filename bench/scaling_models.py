@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.engine_models import Spec, fitted, random_rows
-from bench.models import LABELS
-from features_fast import FEATURE_NAMES
+from bench.models import certify
 
 WIDTHS = (5, 10, 22, 50, 100, 200, 500)
 
@@ -21,19 +20,7 @@ def model_file(spec: Spec, folder: Path) -> Path:
     """Return a certified model file in a folder of its own, made where it is not there."""
     path = folder / spec.stem / "model.onnx"
     if not path.exists():
-        from export import export_classifier
-
-        rows = random_rows(_TRAINING_ROWS, seed=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        export_classifier(
-            *(fitted(spec), path),
-            rows=rows,
-            test_rows=rows,
-            name="scaling",
-            version="1",
-            feature_names=FEATURE_NAMES,
-            labels=LABELS,
-        )
+        certify(fitted(spec), path, "scaling", random_rows(_TRAINING_ROWS, seed=0))
     return path
 
 

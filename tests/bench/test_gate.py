@@ -177,7 +177,12 @@ def test_what_is_no_baseline_is_refused(text: str | None, message: str, tmp_path
 
 def test_only_the_parts_of_what_is_measured_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[Order] = []
-    monkeypatch.setattr("bench.gate._run", lambda order: (orders.append(order), dict.fromkeys(order.only, 1.0))[1])
+
+    def run(order: Order) -> dict[str, float]:
+        orders.append(order)
+        return dict.fromkeys(order.only, 1.0)
+
+    monkeypatch.setattr("bench.gate._run", run)
     monkeypatch.setattr("bench.gate.model_file", lambda name, folder: folder)
     assert measure(2, 1, ["codec", "/predict"], ["/predict, a, b"]) == {"/predict, a, b": [1.0, 1.0]}
     assert [order.parts for order in orders] == [["/predict"]] * 2

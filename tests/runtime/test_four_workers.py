@@ -3,60 +3,25 @@
 import os
 import re
 import signal
-import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 
 from runtime.board import Board
+from tests.callers import SINGLE, Caller, dial, own_port
 from tests.runtime.test_rollout import all_ready, board_of, prepared_but_for_one, processes
-from tests.serving import DEADLINE_SECONDS, RunningServer, wait_until
+from tests.serving import RunningServer, wait_until
 
 WORKERS, CALLERS_A_WORKER, MOST_CONNECTIONS = 4, 2, 200
 REPLIES = 10
 BATCH = ("/predict/batch", b'{"features": [%b]}' % b",".join([b"[%b]" % b",".join([b"0.5"] * 22)] * 20))
-SINGLE = ("/predict", b'{"features": [%b]}' % b",".join([b"0.5"] * 22))
-
-
-class Caller:
-    """A connection to a known worker, over which a thread predicts without a pause."""
-
-    def __init__(self, opened: HTTPConnection, worker: int, batches: bool) -> None:
-        self._opened = opened
-        self.worker = worker
-        self._request = BATCH if batches else SINGLE
-        self.replies: Counter[str] = Counter()
-        self.failure = ""
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._call)
-        self._thread.start()
-
-    def _call(self) -> None:
-        try:
-            while not self._ended.is_set():
-                self._opened.request("POST", *self._request, {"Content-Type": "application/json"})
-                reply = self._opened.getresponse()
-                content = reply.read()
-                served = set(re.findall(rb'"model_version":"([^"]+)"', content))
-                if reply.status != 200 or len(served) != 1:
-                    raise HTTPException(f"{reply.status}: {content!r}")
-                self.replies[served.pop().decode()] += 1
-        except (OSError, HTTPException) as error:
-            self.failure = repr(error)
-
-    def end(self) -> None:
-        """Send no more, and close."""
-        self._ended.set()
-        self._thread.join()
-        self._opened.close()
 
 
 def worker_behind(board: Board, port: int, opened: HTTPConnection) -> int:
     """Return the process that has accepted a connection to a port."""
-    our_port = opened.sock.getsockname()[1]
-    ends = re.compile(rf" [0-9A-F]+:{port:04X} [0-9A-F]+:{our_port:04X} 01 ")
+    ends = re.compile(rf" [0-9A-F]+:{port:04X} [0-9A-F]+:{own_port(opened):04X} 01 ")
     found: list[int] = []
 
     def look() -> bool:
@@ -82,9 +47,7 @@ def called(running: RunningServer, board: Board) -> Iterator[list[Caller]]:
     by_worker: dict[int, list[HTTPConnection]] = defaultdict(list)
     with ExitStack() as stack:
         for _ in range(MOST_CONNECTIONS):
-            opened = HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE_SECONDS)
-            opened.connect()
-            opened.auto_open = 0  # a connection that the server has closed is a failure
+            opened = dial("127.0.0.1", running.port)
             stack.callback(opened.close)
             connections = by_worker[worker_behind(board, running.port, opened)]
             if len(connections) < CALLERS_A_WORKER:
@@ -95,7 +58,7 @@ def called(running: RunningServer, board: Board) -> Iterator[list[Caller]]:
         callers = []
         for worker, connections in by_worker.items():
             for number, opened in enumerate(connections):
-                callers.append(Caller(opened, worker, batches=not number))
+                callers.append(Caller(opened, worker, SINGLE if number else BATCH))
                 stack.callback(callers[-1].end)
         yield callers
 

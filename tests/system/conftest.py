@@ -29,6 +29,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def model(models: Path) -> Path:
+    """The model of that folder, which no test may change."""
+    return models / "model.onnx"
+
+
+@pytest.fixture(scope="session")
 def forest() -> Pipeline:
     """The model of that folder, as scikit-learn fitted it."""
     return fitted_forest(seed=0)[0]

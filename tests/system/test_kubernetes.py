@@ -17,7 +17,6 @@ import pytest
 import tickline
 from runtime.registry import CHAMPION, REGISTERED_MODEL, Reference, parse_reference
 from runtime.settings import SETTINGS
-from tests.runtime.conftest import export_forest
 from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
 from tests.system.manifests import (
     DEPLOY,
@@ -58,14 +57,6 @@ def settings() -> dict[str, str]:
     config_map = only(overlay("plain"), "ConfigMap", reference["configMapRef"]["name"])
     found: dict[str, str] = config_map["data"]
     return found
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file."""
-    path = tmp_path_factory.mktemp("models") / "model.onnx"
-    export_forest(path, "1.0.0")
-    return path
 
 
 @pytest.fixture(scope="module")

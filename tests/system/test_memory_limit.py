@@ -3,13 +3,13 @@
 import http.client
 import re
 import subprocess
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.serving import DEADLINE_SECONDS, wait_until
+from tests.callers import Caller, dial, own_port
+from tests.serving import wait_until
 from tests.system.containers import HARDENED, container, docker, wait_until_ready
 
 pytestmark = pytest.mark.system
@@ -18,8 +18,8 @@ LIMIT = "256m"
 """Room for two workers and what they usually need; not for a whole body of MAX_BODY_BYTES beside the numbers in it."""
 
 CALLERS, MOST_CALLERS = 4, 64
+PAUSE_SECONDS = 0.002
 MOST_BODY_BYTES = 64 * 2**20
-SINGLE = b'{"features":[%b]}' % b",".join([b"0.5"] * 22)
 
 WORKERS_BY_PORT = """
 import os
@@ -39,40 +39,6 @@ for process in filter(str.isdigit, os.listdir("/proc")):
 
 OOM_COUNTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 """Where a container reads how many of its processes were killed for lack of memory: by cgroups of version 2 and 1."""
-
-
-class Caller:
-    """A connection over which a thread predicts without a pause, until it fails or is ended."""
-
-    def __init__(self, address: str) -> None:
-        self._opened = http.client.HTTPConnection(address, 5000, timeout=DEADLINE_SECONDS)
-        self._opened.connect()
-        self._opened.auto_open = 0  # a connection that the server has closed is a failure
-        self.port = self._opened.sock.getsockname()[1]
-        self.answered = 0
-        self.failure: Exception | None = None
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._call)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _call(self) -> None:
-        try:
-            while not self._ended.wait(0.002):
-                self._opened.request("POST", "/predict", SINGLE, {"Content-Type": "application/json"})
-                reply = self._opened.getresponse()
-                assert reply.status == 200, reply.read()
-                reply.read()
-                self.answered += 1
-        except (OSError, http.client.HTTPException, AssertionError) as error:
-            self.failure = error
-
-    def end(self) -> None:
-        self._ended.set()
-        if self._thread.ident:
-            self._thread.join()
-        self._opened.close()
 
 
 def killed(name: str) -> int:
@@ -112,28 +78,31 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced(image: str, m
         wait_until(lambda: starts(name) == 2, "both workers have started")
         # By its own address: the proxy of a published port would connect from ports of its own.
         address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
-        eater = http.client.HTTPConnection(address, 5000, timeout=DEADLINE_SECONDS)
+        eater = dial(address, 5000)
         stack.callback(eater.close)
-        eater.connect()
-        callers: list[Caller] = []
-        others: list[Caller] = []
-        while len(others) < 2:
-            assert len(callers) < MOST_CALLERS, "one worker takes all connections"
+        opened: list[http.client.HTTPConnection] = []
+        workers: dict[int, int] = {}
+        victim = 0
+        while sum(workers[own_port(one)] != victim for one in opened) < 2:
+            assert len(opened) < MOST_CALLERS, "one worker takes all connections"
             for _ in range(CALLERS):
-                callers.append(Caller(address))
-                stack.callback(callers[-1].end)
+                opened.append(dial(address, 5000))
+                stack.callback(opened[-1].close)
             workers = workers_of(name)
-            victim = workers[eater.sock.getsockname()[1]]
-            others = [caller for caller in callers if workers[caller.port] != victim]
+            victim = workers[own_port(eater)]
+        callers = [Caller(one, workers[own_port(one)], pause=PAUSE_SECONDS) for one in opened]
         for caller in callers:
-            caller.start()
+            stack.callback(caller.end)
+        others = [caller for caller in callers if caller.worker != victim]
         assert killed(name) == 0
         with pytest.raises((OSError, http.client.HTTPException)):
             ask(eater, hungry())
         wait_until(lambda: starts(name) == 3, "another worker has started")
-        before = {caller: caller.answered for caller in others}
-        wait_until(lambda: all(caller.answered > before[caller] + 20 for caller in others), "the others are answered")
+        before = {caller: caller.replies.total() for caller in others}
+        wait_until(
+            lambda: all(caller.replies.total() > before[caller] + 20 for caller in others), "the others are answered"
+        )
         assert killed(name) == 1
-        assert [caller.failure for caller in others] == [None] * len(others)
-        assert all(caller.failure for caller in callers if workers[caller.port] == victim)
+        assert not [caller.failure for caller in others if caller.failure]
+        assert all(caller.failure for caller in callers if caller.worker == victim)
         wait_until_ready(port)

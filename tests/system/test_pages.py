@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from runtime.artifact import CARD_KEY
 from tests.bars import lists
-from tests.runtime.conftest import edited, export_forest
+from tests.runtime.conftest import edited
 from tests.runtime.test_home import HOSTILE, renamed, training
 from tests.serving import RunningServer, free_port, running_server
 from tests.system.browser import DESKTOP, PERIOD_MILLISECONDS, PHONE, Scheme, Visit, running_browser, visit
@@ -26,13 +26,6 @@ REFUSED = "the server responded with a status of"
 TOKEN = "a-token-of-this-test"
 HEAD = "Date,Open,High,Low,Close,Volume"
 GROUND = "getComputedStyle(document.body).backgroundColor"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pages") / "model.onnx"
-    export_forest(path, "1.0.0")
-    return path
 
 
 @pytest.fixture(scope="module")
