@@ -3,23 +3,27 @@
 #   docker build --tag tickline --build-arg MODEL=models/model.onnx .      the model is part of the image
 ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM ${PYTHON_IMAGE} AS build
+# The kernels, ahead of time. The training image begins with the same stage, word for word, so that it is built once.
+FROM ${PYTHON_IMAGE} AS kernels
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-COPY requirements/serve.txt requirements/build.txt requirements/
+COPY requirements/build.txt requirements/
 # Compiler and init are the base image's own release. The compiler is left behind with this stage.
-# What is uninstalled is asked for by onnxruntime, uvicorn and anyio, and imported by nothing that serves.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev tini && rm -rf /var/lib/apt/lists/* \
-    && python -m venv --without-pip /opt/tickline \
-    && pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt \
-    && pip --python /opt/tickline/bin/python uninstall --yes flatbuffers h11 idna packaging protobuf \
     && pip install --require-hashes --requirement requirements/build.txt
-COPY pyproject.toml README.md tickline.py ./
 COPY features_fast features_fast
 COPY runtime runtime
-RUN python -m features_fast.build && python -m runtime.build \
-    && pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN python -m features_fast.build && python -m runtime.build
+
+FROM kernels AS build
+COPY requirements/serve.txt requirements/
+# What is uninstalled is asked for by onnxruntime, uvicorn and anyio, and imported by nothing that serves.
+RUN python -m venv --without-pip /opt/tickline \
+    && pip --python /opt/tickline/bin/python install --require-hashes --requirement requirements/serve.txt \
+    && pip --python /opt/tickline/bin/python uninstall --yes flatbuffers h11 idna packaging protobuf
+COPY pyproject.toml README.md tickline.py ./
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/tickline/bin/python install --no-deps dist/*.whl
 COPY deploy/image/slim.py ./
 COPY deploy/healthcheck.py /opt/tickline/bin/healthcheck.py

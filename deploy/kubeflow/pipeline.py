@@ -1,7 +1,8 @@
 """The training pipeline for Kubeflow: bars in, a verified model file out, where the model shows skill.
 
 ``python deploy/kubeflow/pipeline.py compile`` writes what a cluster runs, and its picture, from the code below.
-``python deploy/kubeflow/pipeline.py run FOLDER --source synthetic`` runs it here, in processes of this environment.
+``python deploy/kubeflow/pipeline.py run FOLDER --source synthetic`` runs it here, in processes of this environment;
+with ``--in-image`` each step in a container of the training image, as on a cluster.
 
 A step is a function that kfp sends to a pod as text, so that it imports what it needs, and calls what the image has:
 the command `tickline`, and the package `training` where the command does more than the step.
@@ -27,6 +28,9 @@ PICTURE = FOLDER.parent.parent / "docs" / "pipeline.svg"
 
 IMAGE = os.environ.get("TICKLINE_TRAINING_IMAGE") or "registry.example.com/tickline-train:0.1.0"
 """The image of deploy/train/Dockerfile, where the cluster finds it."""
+
+CORES, MEMORY = 2, "2Gi"
+"""What a step gets at most."""
 
 step = partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
 
@@ -227,7 +231,7 @@ def training_pipeline(
             promoted.set_caching_options(False)  # the champion may be another one by now
     bars.set_caching_options(False)  # a file may have changed under its name
     for task in (bars, rows, fitted, judged, exported, verified, promoted):
-        task.set_cpu_request("500m").set_cpu_limit("2").set_memory_request("512Mi").set_memory_limit("2Gi")
+        task.set_cpu_request("500m").set_cpu_limit(str(CORES)).set_memory_request("512Mi").set_memory_limit(MEMORY)
 
 
 def compiled() -> dict[Path, str]:
@@ -238,14 +242,39 @@ def compiled() -> dict[Path, str]:
     return {COMPILED: made, PICTURE: draw(yaml.safe_load(made.partition("\n---\n")[0]))}
 
 
-def run_here(folder: Path, arguments: dict[str, Any]) -> None:
+def run_here(folder: Path, in_image: bool, arguments: dict[str, Any]) -> None:
     """Run the pipeline by kfp's local runner; every step's outputs are left in a folder."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), raise_on_error=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if in_image:
+        _expect_image()
+        runner = local.DockerRunner(
+            entrypoint=[""],  # a pod's command takes the place of the image's own; here it would be its argument
+            user=f"{os.getuid()}:{os.getgid()}",  # whose folder it is
+            read_only=True,
+            tmpfs={"/tmp": "mode=1777"},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            nano_cpus=CORES * 10**9,
+            mem_limit=MEMORY.lower().removesuffix("i"),
+        )
+    else:
+        runner = local.SubprocessRunner(use_venv=False)
+        os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    local.init(runner=runner, pipeline_root=str(folder), raise_on_error=True)
     # Nothing here is news: the image is another one than Python's own, and limits are for pods.
     warnings.filterwarnings("ignore", "You may be attemping to run", RuntimeWarning)
     warnings.filterwarnings("ignore", "Task .* have no effect in the current local runner", UserWarning)
     training_pipeline(**arguments)
+
+
+def _expect_image() -> None:
+    """Raise RuntimeError where Docker, or the image, is not here: kfp's runner would say so in fifty lines."""
+    import docker
+
+    try:
+        docker.from_env().images.get(IMAGE)
+    except docker.errors.DockerException as error:
+        raise RuntimeError(f"{IMAGE}: cannot be run by Docker here: {error}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -256,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compiling.add_argument("--check", action="store_true", help="write nothing; fail where they are out of date")
     running = commands.add_parser("run", help="run all steps here")
     running.add_argument("folder", type=Path, metavar="FOLDER", help="receives the outputs of the steps")
+    running.add_argument(
+        "--in-image", action="store_true", help=f"run each step by Docker in {IMAGE} (TICKLINE_TRAINING_IMAGE)"
+    )
     for name, each in inspect.signature(training_pipeline.pipeline_func).parameters.items():
         running.add_argument(
             f"--{name.replace('_', '-')}", type=each.annotation, default=each.default, help="(%(default)s)"
@@ -263,8 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     if options.pop("command") == "run":
         try:
-            run_here(options.pop("folder").resolve(), options)
-        except RuntimeError as error:  # a step failed, and has said why
+            run_here(options.pop("folder").resolve(), options.pop("in_image"), options)
+        except RuntimeError as error:  # a step failed, and has said why; or there is nothing to run it in
             sys.stderr.write(f"{Path(__file__).name}: {error}\n")
             return 1
         return 0

@@ -65,6 +65,16 @@ def test_its_steps_run_in_the_image_of_the_training() -> None:
         assert each["container"]["resources"]["resourceMemoryLimit"] == "2Gi"
 
 
+def test_its_image_begins_with_the_stage_of_the_serving_image_that_builds_the_kernels() -> None:
+    """The same words are the same layers: Docker builds them once."""
+    stages = [
+        re.search(r"^FROM \S+ AS kernels\n.*?(?=^FROM )", (ROOT / file).read_text(), re.DOTALL | re.MULTILINE)
+        for file in ("Dockerfile", "deploy/train/Dockerfile")
+    ]
+    serving, training = (found.group().rstrip() for found in stages if found)
+    assert training == serving
+
+
 def test_only_what_shows_skill_is_exported_and_promoted(picture: Any) -> None:
     steps = {step.name: step for step in picture.steps_of(SPECIFICATION)}
     assert [step.name for step in picture.in_order(list(steps.values()))] == STEPS

@@ -1,6 +1,7 @@
-"""The training pipeline, run whole by Kubeflow's own SDK, in processes of this environment."""
+"""The training pipeline, run whole by Kubeflow's own SDK, in containers of the training image and in processes here."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,25 +11,35 @@ from pathlib import Path
 import pytest
 
 from runtime.model import load_model
-from tests.system.containers import ROOT
+from tests.system.containers import HARDENED, ROOT, docker
 
 pytestmark = pytest.mark.system
 
 SCRIPT = ROOT / "deploy" / "kubeflow" / "pipeline.py"
+IMAGE = "tickline-train:test"
 FEW = ("--source", "synthetic", "--days", "1200", "--model-type", "logistic")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The outputs of a run that asks for no skill, and of one that asks for more than there can be."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("exported", "refused")}
+def training_image() -> str:
+    """The training image of this checkout."""
+    docker("build", "--network", "host", "--file", "deploy/train/Dockerfile", "--tag", IMAGE, str(ROOT))
+    return IMAGE
 
-    def run(name: str, least: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, str(SCRIPT), "run", str(folders[name]), *FEW, f"--least-gain={least}"]
-        return subprocess.run([*command, "--version=7.1"], capture_output=True, text=True, check=False)
+
+@pytest.fixture(scope="module")
+def runs(training_image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The outputs of a run in the image that asks for no skill, and of one here that asks for more than can be."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("exported", "refused")}
+    environ = {**os.environ, "TICKLINE_TRAINING_IMAGE": training_image}
+
+    def run(name: str, options: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, str(SCRIPT), "run", str(folders[name]), *FEW, *options, "--version=7.1"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
 
     with ThreadPoolExecutor() as pool:
-        ended = dict(zip(folders, pool.map(run, folders, ("-1", "0.9")), strict=True))
+        options = (("--in-image", "--least-gain=-1"), ("--least-gain=0.9",))
+        ended = dict(zip(folders, pool.map(run, folders, options), strict=True))
     for name, done in ended.items():
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
     return {name: next(folder.iterdir()) for name, folder in folders.items()}
@@ -43,13 +54,30 @@ def test_each_step_leaves_what_it_makes(runs: dict[str, Path]) -> None:
     said = json.loads((folder / "verify" / "executor_output.json").read_text())
     (certificate,) = said["artifacts"]["certificate"]["artifacts"]
     assert certificate["metadata"]["sha256"] == model.predictor.sha256
+    assert certificate["metadata"]["engine"] == model.predictor.engine.name == "compiled"
     assert 0 <= certificate["metadata"]["max_probability_difference"] < 1e-5
     assert certificate["metadata"]["label_flips"] == 0
+
+
+def test_the_image_compiles_nothing_and_could_not(training_image: str) -> None:
+    code = "import shutil; from features_fast import backend; from runtime.codec import BACKEND; "
+    code += "print(backend(), BACKEND, shutil.which('cc'), shutil.which('gcc'), sep='\\n')"
+    said = docker("run", "--rm", *HARDENED, "--entrypoint", "python", training_image, "-c", code).splitlines()
+    assert [line.partition(",")[0] for line in said] == ["ahead of time", "ahead of time", "None", "None"]
 
 
 def test_a_model_without_the_skill_that_was_asked_for_is_not_exported(runs: dict[str, Path]) -> None:
     folder = runs["refused"]
     assert {path.name for path in folder.iterdir()} == {"data", "features", "train", "evaluate"}
+
+
+def test_an_image_that_is_not_here_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "run", str(tmp_path), "--in-image"]
+    environ = {**os.environ, "TICKLINE_TRAINING_IMAGE": "tickline-train:nowhere"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"pipeline\.py: tickline-train:nowhere: cannot be run by Docker here: .*No such image", line)
 
 
 def test_the_same_bars_give_the_same_model_as_the_command(runs: dict[str, Path], tmp_path: Path) -> None:
