@@ -104,11 +104,11 @@ def _json_body(model: Model) -> JsonBatch:
 
 
 def _json_rows(model: Model) -> JsonRows:
-    return JsonRows(model.card, model.replies)
+    return JsonRows(model.replies)
 
 
 def _json_columns(model: Model) -> JsonColumns:
-    return JsonColumns(model.card, model.replies)
+    return JsonColumns(model.replies)
 
 
 def processor_seconds(run: Callable[[], object]) -> float:

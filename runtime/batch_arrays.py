@@ -1,6 +1,7 @@
 """Batches as arrays: raw float32, and NumPy's own format. Both are read while they arrive."""
 
 import io
+from collections import deque
 from functools import lru_cache
 from typing import Any
 
@@ -30,21 +31,21 @@ class RawBatch:
     def __init__(self, width: int, dtype: "np.dtype[Any] | None" = None) -> None:
         self._width = width
         self._dtype = np.dtype("<f4") if dtype is None else dtype
-        self._body = bytearray()
-        self._begin = 0  # of what has not been read
+        self._pieces: deque[bytes] = deque()  # what has not been read
+        self._begin = 0  # of it in the first piece
+        self._length = 0
         self._read = 0
 
     @property
     def waiting(self) -> int:
         """Bytes that could be read now."""
-        return len(self._body) - self._begin
+        return self._length
 
     def feed(self, piece: bytes) -> None:
         """Take a piece of the body."""
-        if self._begin:
-            del self._body[: self._begin]
-            self._begin = 0
-        self._body += piece
+        if piece:
+            self._pieces.append(piece)
+            self._length += len(piece)
 
     def close(self) -> None:
         """Take the body as complete.
@@ -55,8 +56,8 @@ class RawBatch:
             422 where it ends within a row.
         """
         row = self._width * self._dtype.itemsize
-        if self.waiting % row:
-            total = self._read * row + self.waiting
+        if self._length % row:
+            total = self._read * row + self._length
             raise Problem(
                 422, f"expected a multiple of {row} bytes, {self._width} numbers a row, got {total}", field="body"
             )
@@ -64,14 +65,28 @@ class RawBatch:
     def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:
         """Fill `out`, float32 (n, features), with the next rows; return how many, and the bad ones, which are zeros."""
         row = self._width * self._dtype.itemsize
-        count = min(len(out), self.waiting // row)
+        count = min(len(out), self._length // row)
         if not count:
             return 0, []
-        values = np.frombuffer(self._body, self._dtype, count * self._width, self._begin)
-        bad = take_rows(values.reshape(count, self._width), out[:count], self._read)
-        self._begin += count * row
+        rows = out[:count]
+        values = rows if self._dtype == rows.dtype else np.empty(rows.shape, self._dtype)
+        self._fill(values.reshape(-1).view(np.uint8).data)
+        bad = take_rows(values, rows, self._read)
         self._read += count
         return count, bad
+
+    def _fill(self, target: memoryview) -> None:
+        """Move the next bytes to where they belong."""
+        place, pieces = 0, self._pieces
+        self._length -= len(target)
+        while place < len(target):
+            piece = memoryview(pieces[0])[self._begin :][: len(target) - place]
+            target[place : place + len(piece)] = piece
+            place += len(piece)
+            self._begin += len(piece)
+            if self._begin == len(pieces[0]):
+                pieces.popleft()
+                self._begin = 0
 
 
 class NpyBatch:
@@ -191,12 +206,13 @@ def take_rows(values: NDArray[Any], out: NDArray[np.float32], first: int) -> Bad
     values : ndarray, shape (n, features)
         Numbers of any real type.
     out : ndarray of float32, shape (n, features)
-        Where they go.
+        Where they go; they may be there already.
     first : int
         Index of the first of the rows in the request.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        out[:] = values
+    if values is not out:
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[:] = values
     if np.isfinite(out).all():
         return []
     bad: Bad = []

@@ -29,6 +29,9 @@ REPLY_TYPES = (JSON, NPY, ARROW)
 _TURN_BYTES = 1 << 20
 """Bytes of rows that are worth a turn while the rest of a body still arrives."""
 
+_SENT_BYTES = 1 << 16
+"""Bytes of a reply that are put together, because each part costs a call of the system."""
+
 _HAS_ARROW = find_spec("pyarrow") is not None
 _HINT = "; the server lacks pyarrow, which tickline[arrow] installs"
 
@@ -38,7 +41,7 @@ async def batch(request: Request) -> Response:
     worker = get_worker(request)
     fail = _choice(request, "on_error", ("entry", "fail")) == "fail"
     kind, (answer, columns) = choose_body(request), choose_reply(request)
-    start = partial(_start, worker.model, kind, answer, columns, fail, worker.settings.max_batch_rows)
+    start = partial(start_batch, worker.model, kind, answer, columns, fail, worker.settings.max_batch_rows)
     # The first Arrow stream loads its library, which the event loop must not wait for.
     body, work = await worker.run_batch(start) if ARROW in (kind, answer) else start()
     async for piece in stream_body(request, worker.settings.max_body_bytes):
@@ -55,7 +58,9 @@ async def batch(request: Request) -> Response:
     return PiecewiseResponse(pieces, answer)
 
 
-def _start(model: Model, kind: str, answer: str, columns: bool, fail: bool, max_rows: int) -> tuple[BatchBody, Batch]:
+def start_batch(
+    model: Model, kind: str, answer: str, columns: bool, fail: bool, max_rows: int
+) -> tuple[BatchBody, Batch]:
     """Return a body that waits for its pieces, and the work on it."""
     body, reply = _body(kind, model, max_rows), _reply(answer, columns, model)
     return body, Batch(model.predictor, body, reply, fail or not reply.marks_errors, max_rows)
@@ -81,7 +86,7 @@ def _reply(kind: str, columns: bool, model: Model) -> BatchReply:
         return ArrowReply(model.card)
     if kind == NPY:
         return NpyReply()
-    return (JsonColumns if columns else JsonRows)(model.card, model.replies)
+    return (JsonColumns if columns else JsonRows)(model.replies)
 
 
 def choose_body(request: Request) -> str:
@@ -96,7 +101,11 @@ def choose_body(request: Request) -> str:
 def choose_reply(request: Request) -> tuple[str, bool]:
     """Return the media type that the client likes best, and whether JSON comes in columns; raises Problem."""
     columns = _choice(request, "layout", ("rows", "columns")) == "columns"
-    accept = request.headers.get("accept", "*/*")
+    return preferred_reply(request.headers.get("accept", "*/*"), columns)
+
+
+def preferred_reply(accept: str, columns: bool = False) -> tuple[str, bool]:
+    """Return the media type that an `Accept` header likes best, and whether JSON comes in columns; raises Problem."""
     best, quality, layout = "", 0.0, columns
     for part in accept.split(","):
         pattern, *parameters = (text.strip().lower() for text in part.split(";"))
@@ -128,12 +137,12 @@ def _choice(request: Request, name: str, allowed: tuple[str, ...]) -> str:
 
 
 class PiecewiseResponse(Response):
-    """A reply whose pieces are never put together; the event loop turns between two of them.
+    """A reply that is never put together as a whole; the event loop turns between two parts of it.
 
     Parameters
     ----------
     pieces : sequence of bytes
-        The body.
+        The body, one piece or more.
     kind : str
         Its media type.
     """
@@ -145,7 +154,18 @@ class PiecewiseResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the reply."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while self._pieces:  # each is freed when it is sent, and not all of them at once
-            await send({"type": "http.response.body", "body": self._pieces.popleft(), "more_body": True})
+        while True:
+            body = self._next()
+            await send({"type": "http.response.body", "body": body, "more_body": bool(self._pieces)})
+            if not self._pieces:
+                return
             await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": b""})
+
+    def _next(self) -> bytes:
+        """Return what is sent next: each piece is freed when it is sent, and not all of them at once."""
+        taken, pieces = [self._pieces.popleft()], self._pieces
+        length = len(taken[0])
+        while pieces and length + len(pieces[0]) <= _SENT_BYTES:
+            taken.append(pieces.popleft())
+            length += len(taken[-1])
+        return b"".join(taken)

@@ -1,5 +1,6 @@
 """Batches in JSON: rows or columns, read chunk by chunk."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -16,6 +17,9 @@ Bad = list[tuple[int, Problem]]
 """Rows of a chunk that cannot be predicted, by their place in it, in order."""
 
 _LONGEST_NUMBER = 4096
+
+_ROWS_FOLLOW = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"features"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*(?=[^ \t\r\n\]])')
+"""What most batches begin with, at one glance; all others are read member by member."""
 
 
 class JsonBatch:
@@ -81,11 +85,13 @@ class JsonBatch:
     def _open(self) -> "_Rows":
         """Read what stands in front of the rows."""
         text = self._text
+        if text.starts(_ROWS_FOLLOW):
+            return _ListedRows(text, self._decoder, True)
         if not text.enter_object("body"):
             raise Problem(422, "this field is required and missing", field="features")
         name = text.name()
         if name == "features":
-            return _ListedRows(text, self._decoder)
+            return _ListedRows(text, self._decoder, text.enter_list("features"))
         if name == "columns":
             if not text.complete:
                 raise IncompleteError  # the first row is complete when the last column is
@@ -100,13 +106,13 @@ class _Rows(Protocol):
 class _ListedRows:
     """The rows of a list."""
 
-    def __init__(self, text: JsonText, decoder: RowDecoder) -> None:
+    def __init__(self, text: JsonText, decoder: RowDecoder, open: bool) -> None:
         self._text = text
         self._decoder = decoder
         self._names, self._ends = decoder.names, decoder.name_ends
         self._longest = 4096 + 64 * len(self._ends) + 8 * len(self._names)
         self._read = 0
-        self._open = text.enter_list("features")
+        self._open = open
         self._ended = False
 
     def read(self, out: NDArray[np.float32]) -> tuple[int, Bad]:

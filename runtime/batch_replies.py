@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -9,11 +10,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from runtime.artifact import ModelCard
 from runtime.batch_json import Bad
 from runtime.codec import CODEC, POSITION, STATE_WORDS, Codec
 from runtime.problems import Problem
-from runtime.replies import LONGEST_NUMBER, ReplyWriter, Template
+from runtime.replies import LONGEST_NUMBER, ReplyWriter
 
 Probabilities = NDArray[np.float32]
 
@@ -53,18 +53,16 @@ class JsonRows:
 
     Parameters
     ----------
-    card : ModelCard
-        Gives the labels.
     replies : ReplyWriter
-        Closes the reply, as it closes every other one.
+        Has the template of a prediction, and closes the reply, as it closes every other one.
     codec : Codec or None
         The kernels; without them NumPy writes the numbers.
     """
 
     marks_errors = True
 
-    def __init__(self, card: ModelCard, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
-        self._template = Template(card.labels, b"}},")
+    def __init__(self, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
+        self._template = replies.element
         self._out = np.empty(0, np.uint8)
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._replies = replies
@@ -92,8 +90,7 @@ class JsonRows:
                     row,
                     count,
                     classes,
-                    template.pieces.ctypes.data,
-                    template.ends.ctypes.data,
+                    *template.addresses,
                     self._out.ctypes.data,
                     self._state.ctypes.data,
                 )
@@ -116,18 +113,16 @@ class JsonColumns:
 
     Parameters
     ----------
-    card : ModelCard
-        Gives the labels.
     replies : ReplyWriter
-        Closes the reply, as it closes every other one.
+        Has the labels, and closes the reply, as it closes every other one.
     codec : Codec or None
         The kernels; without them NumPy writes the numbers.
     """
 
     marks_errors = True
 
-    def __init__(self, card: ModelCard, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
-        self._labels = [msgspec.json.encode(label) for label in card.labels]
+    def __init__(self, replies: ReplyWriter, codec: Codec | None = CODEC) -> None:
+        self._labels = replies.element.names
         self._replies = replies
         self._codec = codec
         self._count = 0
@@ -207,6 +202,11 @@ class NpyReply:
 
     def finish(self, count: int, errors: int) -> list[bytes]:
         """Return the whole file."""
-        head = io.BytesIO()
-        npy.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (count, self._classes)})
-        return [head.getvalue(), *self._chunks]
+        return [_npy_head(count, self._classes), *self._chunks]
+
+
+@lru_cache(64)  # batches of one client are often of one size
+def _npy_head(rows: int, columns: int) -> bytes:
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (rows, columns)})
+    return head.getvalue()

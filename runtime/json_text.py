@@ -155,6 +155,13 @@ class JsonText:
         """Tell whether an element is JSON; NaN and Infinity may be in it."""
         return is_json(element, self._codec)
 
+    def starts(self, opening: re.Pattern[bytes]) -> bool:
+        """Go behind an opening where the text goes on with it; tell whether it does."""
+        match = opening.match(self._body, self.position)
+        if match is not None:
+            self.position = match.end()
+        return match is not None
+
     def starts_list(self) -> bool:
         """Tell whether the next value is a list."""
         return self._body[self._next()] == _OPEN_LIST

@@ -129,7 +129,7 @@ def _answer_rows(model: "Model", body: bytes) -> bytes:
     from runtime.batches import Batch
 
     rows = JsonBatch(model.decoder, len(body))
-    batch = Batch(model.predictor, rows, JsonRows(model.card, model.replies), fail=False, max_rows=len(body))
+    batch = Batch(model.predictor, rows, JsonRows(model.replies), fail=False, max_rows=len(body))
     rows.feed(body)
     rows.close()
     reply = None

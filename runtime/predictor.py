@@ -19,6 +19,9 @@ from runtime.replay import read_golden
 CHUNK_SECONDS = 0.02
 """How long a chunk may take: what waits for its turn beside a batch waits no longer, however large the model is."""
 
+MOMENT_SECONDS = 0.0002
+"""How long rows may keep the event loop, and all who wait for it, at a stretch."""
+
 _LEAST_CHUNK_ROWS = 128
 _ROWS_A_THREAD = 512  # fewer are not worth waking a thread for
 _WARM_UP_CALLS = 20
@@ -112,6 +115,10 @@ class Predictor:
         least = _LEAST_CHUNK_ROWS if threads == 1 else _ROWS_A_THREAD * threads
         return min(CHUNK_ROWS, max(least, int(CHUNK_SECONDS / self.row_seconds)))
 
+    def takes_a_moment(self, rows: int) -> bool:
+        """Tell whether some rows are predicted so soon that no other thread need do it."""
+        return rows * self.row_seconds <= MOMENT_SECONDS
+
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
         probabilities = self.engine.predict_one()
@@ -140,7 +147,8 @@ class Predictor:
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (rows, classes), of rows, float32 (rows, features)."""
-        return np.concatenate(list(self.chunks(rows)))
+        chunks = list(self.chunks(rows))
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
     def describe(self) -> dict[str, Any]:
         """Return what `/model/info` says of the model: card, certificate and what its replay found here."""

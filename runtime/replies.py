@@ -41,17 +41,21 @@ class Template:
 
     Attributes
     ----------
+    names : list of bytes
+        The labels in JSON.
     pieces : ndarray
         All constant parts, one after the other, uint8: an opening a class, what stands in front of each probability,
         the closing.
     ends : ndarray
         Where each part begins and the last one ends, int64 (2 * classes + 2,).
+    addresses : tuple of int
+        Where both arrays are, for kernels.
     longest : int
         More bytes than any prediction takes.
     """
 
     def __init__(self, labels: Sequence[str], closing: bytes) -> None:
-        names = [msgspec.json.encode(label) for label in labels]
+        self.names = names = [msgspec.json.encode(label) for label in labels]
         self._openings = [
             b'{"prediction":%d,"prediction_label":%b,"probability":' % (index, name) for index, name in enumerate(names)
         ]
@@ -60,6 +64,7 @@ class Template:
         parts = [*self._openings, *self._members, closing]
         self.pieces = np.array(bytearray(b"".join(parts)))
         self.ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        self.addresses = self.pieces.ctypes.data, self.ends.ctypes.data
         self.longest = len(self.pieces) + LONGEST_NUMBER * (len(names) + 1)
 
     def write(self, probabilities: NDArray[np.float32]) -> tuple[int, bytes]:
@@ -83,10 +88,16 @@ class ReplyWriter:
         Gives labels and version; both are constant parts of the templates.
     codec : Codec or None
         The kernels; without them NumPy writes the numbers.
+
+    Attributes
+    ----------
+    element : Template
+        How a prediction is written that is one of a list, with the comma behind it.
     """
 
     def __init__(self, card: ModelCard, codec: Codec | None = CODEC) -> None:
         self._tail = b',"model_version":%b,"timestamp":"' % msgspec.json.encode(card.version)
+        self.element = Template(card.labels, b"}},")
         self._opened = Template(card.labels, b"}")
         self._whole = Template(card.labels, b"".join((b"}", self._tail, timestamp(), b'"}')))
         self._clock = self._whole.pieces[-len(timestamp()) - 2 : -2]

@@ -42,7 +42,7 @@ def test_rows_and_columns_are_single_predictions(
     bad = sorted(data.draw(st.sets(st.integers(0, len(values) - 1))))
     replies: list[dict[str, Any]] = []
     for kind in (JsonRows, JsonColumns):
-        texts = [written(kind(CARD, WRITER, kernels), values, bad, chunk) for kernels in (codec, None)]
+        texts = [written(kind(WRITER, kernels), values, bad, chunk) for kernels in (codec, None)]
         with_kernels, without = (json.loads(text) for text in texts)
         assert {**with_kernels, "timestamp": ""} == {**without, "timestamp": ""}
         assert texts[0].partition(b'"timestamp"')[0] == texts[1].partition(b'"timestamp"')[0]

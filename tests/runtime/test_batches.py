@@ -26,7 +26,7 @@ def model(forest_path: Path) -> Model:
 
 def run(model: Any, rows: NDArray[np.float32], fail: bool = False, max_rows: int = 5000) -> tuple[Batch, bytes]:
     """Return a batch that has been answered, and its reply."""
-    body, reply = RawBatch(22), JsonRows(model.card, model.replies, CODEC) if not fail else NpyReply()
+    body, reply = RawBatch(22), JsonRows(model.replies, CODEC) if not fail else NpyReply()
     work = Batch(model.predictor, body, reply, fail, max_rows)
     half = 88 * (len(rows) // 2)
     body.feed(rows.tobytes()[:half])

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from runtime.small_batches import MOST_BYTES
 from tests.runtime.test_lane import ROW, ROWS, chunked, post, replies
 from tests.runtime.test_server import start_and_fail
 from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, self_signed, wait_until
 
 BATCH = b'{"features":[' + ROW[12:-1] + b"]}"
+WAITING = b"/predict/batch?on_error=fail"
+"""A batch that takes its turn, however small it is: the application answers it."""
+
 LANES = ("fast", "asgi")
 TOKENS = "first-token,second.token~=="
 
@@ -305,17 +309,17 @@ def test_connections_are_capped(lane: str, forest_path: Path) -> None:
 @pytest.mark.parametrize("lane", LANES)
 def test_excess_is_refused_at_once_and_predictions_go_on(lane: str, forest_path: Path) -> None:
     bounds = {"MAX_IN_FLIGHT": "6", "MAX_QUEUED_ROWS": "100", "MAX_BATCH_ROWS": "90"}
-    batch = post(BATCH + b" " * 15_000, path=b"/predict/batch")  # as long as 86 rows
+    batch = post(BATCH + b" " * 15_000, path=WAITING)  # as long as 86 rows
     with running_server(forest_path, LANE=lane, **bounds) as server, ExitStack() as stack:
         held = stack.enter_context(server.raw())
         held.sendall(batch[:-1])  # under way until its last byte comes
         wait_until(lambda: b"requests_in_flight 2.0" in server.request("GET", "/metrics").body, "it is under way")
-        for path in (b"/predict/batch", b"/v2/models/random_forest/infer"):
-            refused = ask(server, batch.replace(b"/predict/batch", path))
+        for path in (WAITING, b"/v2/models/random_forest/infer"):
+            refused = ask(server, batch.replace(WAITING, path))
             assert status(refused) == 503
             assert b"\r\nretry-after: 1\r\n" in refused
         assert rejected(server, "queued_rows") == 2
-        small = post(BATCH, path=b"/predict/batch")
+        small = post(BATCH, path=WAITING)
         more = [stack.enter_context(server.raw()) for _ in range(2)]
         for stream in more:
             stream.sendall(small[:-1])
@@ -334,7 +338,7 @@ def test_excess_is_refused_at_once_and_predictions_go_on(lane: str, forest_path:
 
 @pytest.mark.parametrize("lane", LANES)
 def test_a_refused_batch_leaves_its_connection_in_order(lane: str, forest_path: Path) -> None:
-    batch, identity = post(BATCH + b" " * 15_000, path=b"/predict/batch"), b"X-Request-ID: mine-7\r\n"
+    batch, identity = post(BATCH + b" " * 15_000, path=WAITING), b"X-Request-ID: mine-7\r\n"
     known = batch.replace(b"Host:", identity + b"Host:", 1)
     with running_server(forest_path, LANE=lane, MAX_QUEUED_ROWS="100") as server, ExitStack() as stack:
         held, stream = (stack.enter_context(server.raw()) for _ in range(2))
@@ -360,8 +364,19 @@ def test_a_refused_batch_leaves_its_connection_in_order(lane: str, forest_path: 
         assert status(replies(stream, 1)) == 200
 
 
+def test_a_small_batch_does_not_wait_for_longer_ones(forest_path: Path) -> None:
+    found = []
+    for lane in LANES:
+        with running_server(forest_path, LANE=lane, MAX_QUEUED_ROWS="100") as server, server.raw() as held:
+            held.sendall(post(BATCH + b" " * 15_000, path=WAITING)[:-1])
+            wait_until(lambda: b"requests_in_flight 2.0" in server.request("GET", "/metrics").body, "it is under way")
+            long = BATCH + b" " * MOST_BYTES
+            found.append([status(ask(server, post(body, path=b"/predict/batch"))) for body in (BATCH, long)])
+    assert found == [[200, 503], [200, 503]]
+
+
 def test_both_lanes_refuse_a_batch_alike(forest_path: Path) -> None:
-    batch, found = post(BATCH + b" " * 15_000, path=b"/predict/batch?on_error=fail"), []
+    batch, found = post(BATCH + b" " * 15_000, path=WAITING), []
     for lane in LANES:
         with running_server(forest_path, LANE=lane, MAX_QUEUED_ROWS="100") as server, server.raw() as held:
             held.sendall(batch[:-1])

@@ -1,14 +1,17 @@
 """Both lanes answer alike: one conversation, sent to a server of each lane, compared byte for byte."""
 
+import io
 import json
 import re
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
@@ -108,7 +111,64 @@ def same(lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count:
 
 
 ROW = ROWS[0]
+MATRIX = random_rows(20, 22, seed=3)
+MATRIX_FILE = io.BytesIO()
+np.save(MATRIX_FILE, MATRIX)
+BATCH = json.dumps({"features": MATRIX[:4].tolist()}).encode()
+
+
+def batch(body: bytes, *headers: bytes, kind: bytes = b"application/json", query: bytes = b"") -> bytes:
+    """Return the bytes of a request for a batch."""
+    return post(body, *headers, path=b"/predict/batch" + query).replace(b"application/json", kind, 1)
+
+
+ROUGH_BATCH = json.dumps({"features": [MATRIX[0].tolist(), [1.0], MATRIX[1].tolist(), "row"]}).encode()
+NPY, RAW = b"application/x-npy", b"application/octet-stream"
+BATCHES = {
+    "batch": ([batch(BATCH)], 1),
+    "batch of one": ([batch(BATCH.partition(b"]")[0] + b"]]}")], 1),
+    "batch in columns": ([batch(json.dumps({"columns": {}}).encode())], 1),
+    "batch, reply in columns": ([batch(BATCH, b"Accept: application/json;layout=columns")], 1),
+    "batch, reply as .npy": ([batch(BATCH, b"Accept: application/x-npy")], 1),
+    "batch, any reply": ([batch(BATCH, b"Accept: text/html, */*;q=0.5")], 1),
+    "batch, no such reply": ([batch(BATCH, b"Accept: text/html")], 1),
+    "batch as .npy": ([batch(MATRIX_FILE.getvalue(), kind=NPY)], 1),
+    "batch as .npy, too short": ([batch(MATRIX_FILE.getvalue()[:-1], kind=NPY)], 1),
+    "batch as .npy, both ways": ([batch(MATRIX_FILE.getvalue(), b"Accept: application/x-npy", kind=NPY)], 1),
+    "raw batch": ([batch(MATRIX.tobytes(), kind=RAW)], 1),
+    "raw batch with NaN": ([batch(MATRIX[:2].tobytes() + b"\xff" * 88, kind=RAW)], 1),
+    "raw batch, half a row": ([batch(MATRIX[:2].tobytes()[:-44], kind=RAW)], 1),
+    "batch in Arrow": ([batch(b"rubbish", kind=b"application/vnd.apache.arrow.stream")], 1),
+    "batch with bad rows": ([batch(ROUGH_BATCH)], 1),
+    "batch with bad rows as .npy": ([batch(ROUGH_BATCH, b"Accept: application/x-npy")], 1),
+    "batch that fails": ([batch(ROUGH_BATCH, query=b"?on_error=fail")], 1),
+    "batch of bad rows": ([batch(b'{"features":[[1],[2]]}')], 1),
+    "batch without rows": ([batch(b'{"features":[]}')], 1),
+    "batch with more members": ([batch(BATCH[:-1] + b',"more":1}')], 1),
+    "batch that is broken": ([batch(BATCH[:-1])], 1),
+    "batch that goes on": ([batch(BATCH + b"]")], 1),
+    "empty batch": ([batch(b"")], 1),
+    "too many rows": ([batch(np.resize(MATRIX, (46, 22)).tobytes() + b"\0" * 40, kind=RAW)], 1),
+    "batch that is too large": ([batch(BATCH + b" " * 4096)], 1),
+    "batches, pipelined": ([batch(BATCH) + post(ROW) * 2 + batch(MATRIX.tobytes(), kind=RAW) + post(ROW)], 5),
+    "batch behind rows": ([post(ROW) * 3 + batch(BATCH)], 4),
+    "batch behind the application": ([b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + batch(BATCH) + post(ROW)], 3),
+    "batch byte by byte": ([bytes([byte]) for byte in batch(MATRIX[:2].tobytes(), kind=RAW)], 1),
+    "batch in chunks": (
+        [batch(b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"") + chunked(BATCH, 9, 90)],
+        1,
+    ),
+    "batch, then close": ([batch(BATCH, b"Connection: close")], 1),
+    "batch with an id": ([batch(BATCH, b"X-Request-ID: mine-7")], 1),
+    "batch with a deadline": ([batch(BATCH, b"X-Request-Deadline-Ms: 60000")], 1),
+    "batch expects 100-continue": ([batch(BATCH, b"Expect: 100-continue")], 1),
+    "compressed batch": ([batch(BATCH, b"Content-Encoding: gzip")], 1),
+    "batch of no known type": ([batch(BATCH, kind=b"text/csv")], 1),
+    "batch with two types": ([batch(BATCH, b"Content-Type: text/csv")], 1),
+}
+
 CONVERSATIONS = {
+    **BATCHES,
     "plain": ([post(ROW)], 1),
     "one after the other": ([post(row) for row in ROWS], 20),
     "pipelined": ([b"".join(post(row) for row in ROWS)], 20),
@@ -117,7 +177,7 @@ CONVERSATIONS = {
         5,
     ),
     "pipelined behind a batch": (
-        [post(b'{"features":[' + ROW[12:-1] + b"]}", path=b"/predict/batch") + post(ROW) * 3],
+        [batch(BATCH, query=b"?on_error=entry") + post(ROW) * 3],
         4,
     ),
     "byte by byte": ([bytes([byte]) for byte in post(ROW)], 1),
@@ -216,6 +276,9 @@ def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningSer
     assert b"connection: close" in same(lanes, [post(ROW, b"Connection: close")])
     assert b"HTTP/1.1 100 Continue" in same(lanes, [post(ROW, b"Expect: 100-continue")])
     assert b"HTTP/1.1 400 Bad Request" in same(lanes, [b"rubbish\r\n\r\n"])
+    last = Counter(re.findall(rb"HTTP/1.1 (\d+)", same(lanes, *asked))[-1] for asked in BATCHES.values())
+    assert set(last) == {b"200", b"400", b"406", b"413", b"415", b"422"}
+    assert last[b"200"] > len(BATCHES) / 2
 
 
 def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(lanes: tuple[RunningServer, RunningServer]) -> None:
@@ -242,7 +305,8 @@ requests = st.sampled_from(
         post(ROW, b"Expect: 100-continue"),
         post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(ROW, 50),
         b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
-        post(b'{"features":[' + ROW[12:-1] + b"]}", path=b"/predict/batch"),
+        *(batch(BATCH, query=query) for query in (b"", b"?on_error=entry")),
+        batch(ROUGH_BATCH),
     ]
 )
 
@@ -332,13 +396,15 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
         return {name: float(value) for name, value in found if "/predict" in name or "predictions" in name}
 
     before = [counts(server) for server in lanes]
-    same(lanes, [post(row) for row in ROWS] + [post(b"{}")], len(ROWS) + 1)
+    mixture = [*(post(row) for row in ROWS), batch(BATCH), batch(ROUGH_BATCH), batch(b"[]"), post(b"{}")]
+    same(lanes, mixture, len(mixture))
     fast, asgi = (
         {name: value - old.get(name, 0) for name, value in counts(server).items() if value != old.get(name, 0)}
         for server, old in zip(lanes, before, strict=True)
     )
     assert fast == asgi
-    assert sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 1
+    assert sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 4 + 2 + 1
+    assert fast['http_requests_total{method="POST",route="/predict/batch",status="200"}'] == 2
     assert 'http_requests_total{method="POST",route="/predict",status="422"}' in fast
 
 
