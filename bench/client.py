@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import httpx
+import pandas as pd
 
 from bench import machine
 from bench.contenders import ours
@@ -43,6 +44,7 @@ def _ways(port: int, open_ones: ExitStack) -> tuple[dict[str, Way], dict[str, Wa
     url = f"http://127.0.0.1:{port}"
     row, rows = random_rows(1, seed=3)[0], random_rows(ROWS, seed=4)
     client = open_ones.enter_context(Client(url))
+    frame = pd.DataFrame(rows, columns=list(client.model_info().feature_names))
     plain = open_ones.enter_context(httpx.Client())
     stream = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
     stdlib = http.client.HTTPConnection("127.0.0.1", port)
@@ -91,6 +93,7 @@ def _ways(port: int, open_ones: ExitStack) -> tuple[dict[str, Way], dict[str, Wa
         "`predict_probabilities`, raw": repeat(lambda: client.predict_probabilities(rows, raw=True)),
         "`predict_probabilities`, .npy": repeat(lambda: client.predict_probabilities(rows)),
         "`predict_batch`, .npy there, columns back": repeat(lambda: client.predict_batch(rows)),
+        "`predict_batch`, a DataFrame there and back": repeat(lambda: client.predict_batch(frame).to_frame()),
         "httpx, JSON both ways": repeat(
             lambda: plain.post(f"{url}/predict/batch", json={"features": rows.tolist()}, timeout=60).json()
         ),
