@@ -182,6 +182,7 @@ async function submit(event, path, read) {
       verdict.replaceChildren(answer(reply));
       detail.replaceChildren(probabilities(reply.probabilities), ...stages(response.headers.get('Server-Timing')), aside(reply, took));
     }
+    find('result').scrollIntoView({ block: 'nearest' });
   } catch (error) {
     const text = error instanceof Refusal ? error.message : 'The server does not answer, or a proxy stands between.';
     verdict.replaceChildren(make('p', { className: 'problem', textContent: text }));
@@ -207,6 +208,7 @@ function selectLine(field, line) {
   const before = field.value.split('\n').slice(0, line - 1).join('\n').length + (line > 1);
   const end = field.value.indexOf('\n', before);
   field.setSelectionRange(before, end < 0 ? field.value.length : end);
+  field.scrollTop = field.scrollHeight * (line - 3) / field.value.split('\n').length;
 }
 
 const percent = (value) => (100 * value).toFixed(1) + ' %';
