@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,6 +104,32 @@ def test_extending_names_files_and_names_that_exist() -> None:
     for name in ("CLASSIFIER_PARAMS", "_CLASSIFIERS", "MODEL_TYPES", "FEATURES", "feature_importance", "ROUTES"):
         assert f"`{name}`" in page
         assert re.search(rf"\b{name}\b", sources)
+
+
+def test_a_type_of_model_is_added_by_the_steps_of_the_page(tmp_path: Path) -> None:
+    kept = shutil.ignore_patterns("__pycache__")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=kept)
+    shutil.copy(ROOT / "tickline.py", tmp_path)
+    steps = {
+        "training/defaults.py": ('    "logistic": {', '    "extra_trees": {"n_estimators": 20, "max_depth": 5},\n'),
+        "training/predictor.py": (
+            '    "logistic": L',
+            '    "extra_trees": __import__("sklearn.ensemble").ensemble.ExtraTreesClassifier,\n',
+        ),
+    }
+    for name, (before, added) in steps.items():
+        assert f"`{name}`" in (DOCS / "extending.md").read_text()
+        source = (tmp_path / name).read_text()
+        assert source.count(before) == 1
+        (tmp_path / name).write_text(source.replace(before, added + before))
+
+    train = ["train", "--source", "synthetic", "--days", "600", "--model", "extra_trees"]
+    program = f"import tickline\nfor command in ({train}, ['export'], ['verify']): assert not tickline.main(command)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "extra_trees 1.0.0" in done.stdout
+    assert "compiled 1, proven" in done.stdout
 
 
 def test_the_example_goes_from_bars_to_a_served_prediction(tmp_path: Path) -> None:
