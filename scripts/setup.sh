@@ -24,13 +24,23 @@ find_python() {
   fail "expected Python 3.11, 3.12 or 3.13 as ${PYTHON:-python3.11, python3.12, python3.13 or python3}, found none; install one, or name it in PYTHON"
 }
 
+by_pip() {
+  $bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement "$1"
+}
+
+by_uv() {
+  by_pip requirements/installer.txt &&
+    $bin/uv pip install --quiet --python .venv --compile-bytecode --require-hashes --requirement requirements/dev.txt
+}
+
 environment() {
   find_python
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python lacks venv: install it (Debian: apt-get install python3-venv)"
-  echo "environment: .venv with $("$python" --version), 1.6 GB; packages take some minutes"
+  echo "environment: .venv with $("$python" --version), 1.6 GB; packages take a minute or more"
   "$python" -m venv --clear .venv
-  $bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+  # uv takes a third of pip's time, but reads none of pip's settings, such as a mirror: where it fails, pip does it.
+  by_uv || { echo "environment: uv could not, so pip does it" && by_pip requirements/dev.txt; }
   $bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
   touch .venv/installed # for make, which would else do it again
 }
