@@ -25,6 +25,7 @@ PAGE_FILE = "index.html"
 STYLE = (Path(__file__).parent / "report.css").read_text()
 
 _SHOWN_POINTS = 200
+_CONFIDENCE = f"{100 * CONFIDENCE:.0f} %"
 _NAMES = {"roc_auc": "ROC AUC", "f1": "F1"}
 
 
@@ -128,7 +129,7 @@ def _metrics(evidence: dict[str, Evidence], facts: dict[str, Any]) -> str:
             [_NAMES.get(metric, metric), _interval(interval)] + [_number(baselines[name][metric]) for name in baselines]
             for metric, interval in found.metrics.items()
         ]
-        heads = ["metric", f"model, {100 * CONFIDENCE:.0f} % interval", *(plain(name) for name in baselines)]
+        heads = ["metric", f"model, {_CONFIDENCE} interval", *(plain(name) for name in baselines)]
         gains = []
         for name, gain in found.gains.items():
             shown = (100 * gain.estimate, 100 * gain.low, 100 * gain.high)
@@ -136,7 +137,7 @@ def _metrics(evidence: dict[str, Evidence], facts: dict[str, Any]) -> str:
         text.append(
             f"<h3>{part.capitalize()}</h3>{table(heads, rows, kind='wide narrow')}<figure>"
             + intervals(f"gain in accuracy, {part}", gains, 0.0, "no gain")
-            + f"<figcaption>Gain in accuracy over each baseline in percentage points, with {100 * CONFIDENCE:.0f} % intervals: "
+            + f"<figcaption>Gain in accuracy over each baseline in percentage points, with {_CONFIDENCE} intervals: "
             + "; ".join(f"{name} {value:+.1f} ({low:+.1f} to {high:+.1f})" for name, value, low, high in gains)
             + ".</figcaption></figure>"
         )
