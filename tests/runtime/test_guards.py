@@ -433,8 +433,10 @@ def test_a_stop_is_unready_first_and_answers_meanwhile(lane: str, workers: str, 
     ):
         assert kept.post("/predict", ROW).headers.get("connection") is None
         server.process.terminate()
-        server.wait_for_line("draining: unready")
-        wait_until(lambda: server.request("GET", "/health/ready").status == 503, "it is unready")
+        wait_until(
+            lambda: sum("draining: unready" in line for line in server.log) == int(workers), "every worker is unready"
+        )
+        assert server.request("GET", "/health/ready").status == 503
         for _ in range(5):
             with server.connection() as fresh:
                 answer = fresh.post("/predict", ROW)
