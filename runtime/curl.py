@@ -35,14 +35,18 @@ def write_commands(
         if parameter["in"] == "path"
     }
     address = f"{HOST}:{metrics_port}" if metrics_port and path == "/metrics" else ADDRESS
-    body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("examples", {})
-    usual = "POST" if body else "GET"
+    bodies = [
+        (name, kind, example["value"])
+        for kind, media in operation.get("requestBody", {}).get("content", {}).items()
+        for name, example in media.get("examples", {}).items()
+    ]
+    usual = "POST" if bodies else "GET"
     words = ["curl", "-s", *(() if method == usual else ("-X", method)), shlex.quote(address + path.format(**values))]
     for requirement in operation.get("security", ()):
         words += [f'-H "Authorization: Bearer ${_TOKENS[name]}"' for name in requirement]
     command = " ".join(words)
-    if not body:
+    if not bodies:
         yield "", command
-    for name, example in body.items():
-        content = msgspec.json.encode(example["value"]).decode()
-        yield name, f"{command} -H 'Content-Type: {JSON}' -d {shlex.quote(content)}"
+    for name, kind, value in bodies:
+        flag, content = ("-d", msgspec.json.encode(value).decode()) if kind == JSON else ("--data-binary", value)
+        yield name, f"{command} -H 'Content-Type: {kind}' {flag} {shlex.quote(content)}"

@@ -1,5 +1,6 @@
 """Requests that work on a model: what its home page and its API description show."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -10,6 +11,14 @@ from runtime.replies import ReplyWriter
 
 BARS = [[price, price + 2, price - 1, price + 1, 1000] for price in (10 + 7 * day % 11 for day in range(50))]
 """As few bars as a prediction takes: open, high, low, close and volume."""
+
+CSV_BARS = "\n".join(
+    [
+        "Date,Open,High,Low,Close,Volume",
+        *(f"{date(2026, 1, 1) + timedelta(day)},{','.join(map(str, bar))}" for day, bar in enumerate(BARS)),
+    ]
+)
+"""The same as a file."""
 
 TICKER = "DEMO"
 

@@ -8,8 +8,8 @@ from runtime.bars_csv import CSV
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.deadlines import HEADER
+from runtime.examples import CSV_BARS, example_bodies, example_reply, example_row
 from runtime.examples import TICKER as EXAMPLE_TICKER
-from runtime.examples import example_bodies, example_reply, example_row
 from runtime.forecast import TICKER, TICKER_PATTERN
 from runtime.inference_endpoints import JSON_LENGTH, OCTETS
 from runtime.model import Model
@@ -158,7 +158,12 @@ def _prediction_operations(model: Model, bodies: Operations) -> Operations:
             {JSON: of_bars},
             (*_BODY_REFUSALS, 409),
             body=_json("BarsBody", rows=bars, columns={"bars": named_bars}, tickers=tickers)
-            | {CSV: _binary("A CSV file of bars in UTF-8, as `tickline predict` takes it.")},
+            | {
+                CSV: {
+                    **_binary("A CSV file of bars in UTF-8, as `tickline predict` takes it."),
+                    "examples": _examples(file=CSV_BARS),
+                }
+            },
             parameters=(_choice("all", ("false", "true"), "Whether every bar is predicted or the newest alone."),),
         ),
     }

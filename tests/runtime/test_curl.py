@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runtime.address import ADDRESS
 from runtime.artifact import CARD_KEY
 from runtime.curl import write_commands
 from tests.runtime.conftest import edited
@@ -44,6 +45,18 @@ def test_every_command_works_in_the_order_in_which_it_is_shown(server: RunningSe
         seen.add((route["method"], route["path"]))
     document = server.request("GET", "/openapi.json").json()
     assert seen == {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+
+
+def test_bars_are_sent_as_a_file_too(server: RunningServer, tmp_path: Path) -> None:
+    path = "/predict/bars"
+    document = server.request("GET", "/openapi.json").json()
+    commands = dict(write_commands("POST", path, document["paths"][path]["post"]))
+    address = f"http://127.0.0.1:{server.port}"
+    status, body = run(commands["file"].replace(ADDRESS, address), tmp_path)
+    _, expected = run(commands["rows"].replace(ADDRESS, address), tmp_path)
+    assert status == 200, body
+    assert json.loads(body)["probability"] == json.loads(expected)["probability"]
+    assert json.loads(body)["bar"] == {"index": 49, "date": "2026-02-19"}
 
 
 def test_no_name_of_a_model_reaches_the_shell(forest_path: Path, tmp_path: Path) -> None:
