@@ -39,6 +39,8 @@ def test_its_links_lead_somewhere(page: Path) -> None:
         there = page.parent / target if target else page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+    for source in re.findall(r'\b(?:src|srcset)="([^"]+)"', page.read_text()):
+        assert (page.parent / source).exists(), source
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)

@@ -1,9 +1,13 @@
-"""Pictures of the pages, to be looked at: ``python -m tests.system.pictures MODEL FOLDER``."""
+"""Pictures of the pages, to be looked at: ``python -m tests.system.pictures MODEL FOLDER``.
+
+With ``--documentation`` those that docs/quick-start.md shows, for docs/pictures.
+"""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.serving import running_server
@@ -18,6 +22,9 @@ VIEWS: tuple[View, ...] = (
     ("phone", PHONE, "light"),
     ("phone-dark", PHONE, "dark"),
 )
+
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+WARM = 20
 
 SEND_SOME = """async (count) => {
   for (let index = 0; index < count; index++) {
@@ -59,9 +66,31 @@ def take(browser: Browser, port: int, folder: Path, views: Sequence[View] = VIEW
     return taken
 
 
+def take_for_documentation(browser: Browser, port: int, folder: Path) -> list[Path]:
+    """Write pictures of the beginning of the home page, after a prediction; return their paths."""
+    taken = []
+    for scheme in SCHEMES:
+        with visit(browser, port, size=(1280, 1130), scheme=scheme, reduced_motion="reduce") as visited:
+            page = visited.page
+            visited.open("/")
+            page.get_by_role("radio", name="CSV of bars").check(force=True)
+            page.click("#example-bars")
+            for _ in range(WARM):  # the first ones are slower, and no example
+                with page.expect_response("**/predict/bars"):
+                    page.click("#bars button.main")
+                page.wait_for_selector("#bars button.main:not([aria-disabled])")
+            page.evaluate("scrollTo(0, 0)")
+            taken.append(folder / f"home-{scheme}.png")
+            page.screenshot(path=taken[-1])
+            with Image.open(taken[-1]) as picture:
+                picture.quantize(128).save(taken[-1], optimize=True)
+    return taken
+
+
 if __name__ == "__main__":
     pictures = Path(sys.argv[2])
     pictures.mkdir(parents=True, exist_ok=True)
+    chosen = take_for_documentation if "--documentation" in sys.argv else take
     with running_server(Path(sys.argv[1])) as server, running_browser() as chromium:
-        for path in take(chromium, server.port, pictures):
+        for path in chosen(chromium, server.port, pictures):
             sys.stdout.write(f"{path}\n")

@@ -15,7 +15,7 @@ from tests.runtime.conftest import edited
 from tests.runtime.test_home import HOSTILE, renamed, training
 from tests.serving import RunningServer, free_port, running_server
 from tests.system.browser import DESKTOP, PERIOD_MILLISECONDS, PHONE, Scheme, Visit, running_browser, visit
-from tests.system.pictures import SEND_SOME, VIEWS, take
+from tests.system.pictures import SEND_SOME, VIEWS, take, take_for_documentation
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -504,3 +504,11 @@ def test_pictures_of_the_documentation_follow_the_theme(browser: Browser, pictur
     light, dark = (sum(map(int, re.findall(r"\d+", found[scheme]))) for scheme in ("light", "dark"))
     assert light < 3 * 80
     assert dark > 3 * 160
+
+
+def test_the_pictures_of_the_quick_start_can_be_taken_again(
+    browser: Browser, server: RunningServer, tmp_path: Path
+) -> None:
+    taken = take_for_documentation(browser, server.port, tmp_path)
+    assert {path.name for path in taken} == {path.name for path in DOCS.rglob("*.png")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in taken)
