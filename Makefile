@@ -59,7 +59,7 @@ bench: .venv/kernels ## run all benchmarks, and compare the parts of the server 
 	env -u OPENBLAS_CORETYPE $(BIN)/pytest bench --benchmark-only
 	env -u OPENBLAS_CORETYPE $(BIN)/tickline bench check || [ $$? -eq 3 ]
 
-bench-peers: .venv/kernels ## measure twelve other servers beside ours (wrk, nginx, two cores; 4 GB; about 12 minutes)
+bench-peers: .venv/kernels ## measure twelve other servers beside ours (wrk, nginx, two cores; 4 GB; about 15 minutes)
 	$(BIN)/python -m bench.peer_benchmark; status=$$?; $(BIN)/tickline bench report && exit $$status
 
 # Status 3 is no evidence, on a noisy machine or on one that no baseline is from; the last lines say so.

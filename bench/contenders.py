@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench import dialects
 from bench.dialects import Dialect
@@ -14,6 +16,9 @@ from bench.peer_environments import ROOT, environment
 from bench.servers import Contender, MeasureError, Request, find_program, free_port
 
 NGINX = "nginx, static 11 bytes"
+
+MOST_TOGETHER = 32
+"""Requests that a peer with dynamic batching takes together: as many as the benchmark has connections at most."""
 
 _APPS = Path(__file__).parent / "peers"
 _UVICORN = "{bin}/uvicorn --loop uvloop --http httptools --workers 1 --no-access-log --log-level warning --port {port}"
@@ -26,7 +31,7 @@ class Peer:
     Attributes
     ----------
     key : str
-        Its environment, `requirements/peer-KEY.in`, and its place in the results.
+        Its place in the results.
     name : str
         What tables call it.
     command : str
@@ -44,6 +49,8 @@ class Peer:
         Variables that it gets; the same names are filled in.
     prepare : callable
         Makes what it loads of the model's folder, in the folder of its own.
+    pins : str
+        Whose environment it has, `requirements/peer-PINS.in`; that of its key unless given.
     """
 
     key: str
@@ -55,6 +62,12 @@ class Peer:
     model: str = "onnx"
     environ: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, Path], None] | None = None
+    pins: str = ""
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment."""
+        return self.pins or self.key
 
     def contender(self, model: Path, folder: Path, ready: Request) -> Contender:
         """Return how it is started on the model in a folder; `folder` is empty and its own.
@@ -64,7 +77,7 @@ class Peer:
         MeasureError
             Where its environment or what it loads cannot be made.
         """
-        programs = environment(self.key)
+        programs = environment(self.environment)
         if self.prepare:
             self.prepare(model, folder)
 
@@ -93,7 +106,7 @@ def _keep_for_mlflow(model: Path, folder: Path) -> None:
         raise MeasureError(f"MLflow does not keep the model:\n{done.stderr[-2000:]}")
 
 
-def _keep_for_mlserver(model: Path, folder: Path) -> None:
+def _keep_for_mlserver(model: Path, folder: Path, batching: Mapping[str, float] | None = None) -> None:
     script = str(_APPS / "mlserver_model.py")
     command = [str(environment("mlserver") / "python"), script, str(model), str(folder / "model.joblib")]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -103,6 +116,7 @@ def _keep_for_mlserver(model: Path, folder: Path) -> None:
         "name": "tickline",
         "implementation": "mlserver_sklearn.SKLearnModel",
         "parameters": {"uri": "./model.joblib", "extra": {"predict_fn": "predict_proba"}},
+        **(batching or {}),
     }
     (folder / "model-settings.json").write_text(json.dumps(model_settings))
     server = {"debug": False, "gzip_enabled": False, "metrics_endpoint": None, "parallel_workers": 0}
@@ -141,6 +155,57 @@ GRANIAN = Peer(
     "its own interface RSGI, single-threaded runtime, no web sockets, uvloop, orjson",
     ("granian", "onnxruntime"),
 )
+LITSERVE = Peer(
+    "litserve",
+    "LitServe + onnxruntime",
+    "{bin}/python {apps}/litserve_app.py",
+    "its fast queue, one worker and one API server",
+    ("litserve", "onnxruntime"),
+    dialects.own("/predict"),
+)
+RAY = Peer(
+    "ray",
+    "Ray Serve + onnxruntime",
+    "{bin}/python {apps}/ray_app.py",
+    "its mode optimized for throughput, requests as they are, no access log, no dashboard",
+    ("ray", "onnxruntime"),
+    dialects.own("/predict"),
+    environ={
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_TMPDIR": "{folder}",
+    },
+)
+MLSERVER = Peer(
+    "mlserver",
+    "MLServer, scikit-learn runtime",
+    "{bin}/mlserver start {folder}",
+    "no pool of processes, which one core cannot use; no debug mode, no metrics, no compression",
+    ("mlserver", "scikit-learn"),
+    dialects.inference("tickline"),
+    model="joblib",
+    environ={
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_HTTP_PORT": "{port}",
+        "MLSERVER_GRPC_PORT": "0",
+    },
+    prepare=_keep_for_mlserver,
+)
+
+
+def _batching(peer: Peer, **changes: Any) -> Peer:
+    """Return a peer that predicts together what arrives together, as its documentation advises under load."""
+    return replace(
+        peer,
+        key=f"{peer.key}-batching",
+        name=f"{peer.name}, batching",
+        advice=f"{peer.advice}; up to {MOST_TOGETHER} requests together, which wait 5 ms for one another",
+        pins=peer.environment,
+        **changes,
+    )
+
+
 PEERS = (
     GRANIAN,
     FASTAPI,
@@ -169,14 +234,8 @@ PEERS = (
         ("kserve", "onnxruntime"),
         dialects.inference("tickline", binary=True),
     ),
-    Peer(
-        "litserve",
-        "LitServe + onnxruntime",
-        "{bin}/python {apps}/litserve_app.py",
-        "its fast queue, one worker and one API server",
-        ("litserve", "onnxruntime"),
-        dialects.own("/predict"),
-    ),
+    LITSERVE,
+    _batching(LITSERVE, environ={"MAX_BATCH_SIZE": str(MOST_TOGETHER)}),
     Peer(
         "bentoml",
         "BentoML + onnxruntime",
@@ -185,36 +244,14 @@ PEERS = (
         ("bentoml", "onnxruntime"),
         environ={"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": "{folder}"},
     ),
-    Peer(
-        "ray",
-        "Ray Serve + onnxruntime",
-        "{bin}/python {apps}/ray_app.py",
-        "its mode optimized for throughput, requests as they are, no access log, no dashboard",
-        ("ray", "onnxruntime"),
-        dialects.own("/predict"),
-        environ={
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_AUTH_MODE": "disabled",
-            "RAY_TMPDIR": "{folder}",
-        },
-    ),
+    RAY,
+    _batching(RAY, environ={**RAY.environ, "MAX_BATCH_SIZE": str(MOST_TOGETHER)}),
     FASTAPI_SKLEARN,
     FLASK,
-    Peer(
-        "mlserver",
-        "MLServer, scikit-learn runtime",
-        "{bin}/mlserver start {folder}",
-        "no pool of processes, which one core cannot use; no debug mode, no metrics, no compression",
-        ("mlserver", "scikit-learn"),
-        dialects.inference("tickline"),
-        model="joblib",
-        environ={
-            "MLSERVER_HOST": "127.0.0.1",
-            "MLSERVER_HTTP_PORT": "{port}",
-            "MLSERVER_GRPC_PORT": "0",
-        },
-        prepare=_keep_for_mlserver,
+    MLSERVER,
+    _batching(
+        MLSERVER,
+        prepare=partial(_keep_for_mlserver, batching={"max_batch_size": MOST_TOGETHER, "max_batch_time": 0.005}),
     ),
 )
 """All peers, in the order in which they are measured."""

@@ -68,8 +68,8 @@ class Benchmark:
         try:
             if peer:
                 self._progress(f"environment of {peer.name}")
-                environment(key)
-                entry["size"] = installed_mebibytes(key)
+                environment(peer.environment)
+                entry["size"] = installed_mebibytes(peer.environment)
             os.sched_setaffinity(0, {CLIENT_CORE})
             entry |= peer_rounds.measure(peer, inputs, self._seconds, self._rounds, self._progress)
         except MeasureError as error:
@@ -88,11 +88,13 @@ class Benchmark:
         self._write(found)
 
     def _known(self) -> Results:
-        """Return what was found on this kind of machine before."""
+        """Return what was found on this kind of machine before; older results do not say of which generation it was."""
         known: Results = json.loads(self._results.read_text()) if self._results.exists() else {}
         if known.get("processor") != machine.processor():
             return {"processor": machine.processor(), "servers": {}}
-        return known
+        here = machine.identity()
+        servers = {key: entry for key, entry in known["servers"].items() if entry["made"].get("identity", here) == here}
+        return {**known, "servers": servers}
 
     def _write(self, found: Results) -> None:
         order = [CEILING, *(peer.key for peer in PEERS)]
@@ -110,7 +112,7 @@ def _facts(peer: Peer | None) -> dict[str, Any]:
         "name": peer.name,
         "model": peer.model,
         "advice": peer.advice,
-        "versions": versions(peer.key, peer.packages),
+        "versions": versions(peer.environment, peer.packages),
     }
 
 

@@ -4,6 +4,7 @@ import statistics
 from typing import Any
 
 from bench import charts
+from bench.contenders import MOST_TOGETHER, PEERS
 from bench.load_report import seconds
 from bench.other_work import QUIET
 
@@ -49,6 +50,10 @@ the process to its first right answer; size is the environment on disk without P
 Each has an environment of its own, pinned with hashes in `requirements/peer-*.txt`; its application and its command are
 in `bench/peers/` and `bench/contenders.py`. MLServer and MLflow bring a predictor of their own; the others share a
 plain one (`bench/peers/plain_predictor.py`). KServe listens on all addresses, because it cannot be told otherwise.
+
+"batching" is a server once more, with its own dynamic batching: requests that arrive together are predicted together,
+up to {together}, as many as there are connections. A request that comes alone waits 5 ms for others. KServe's batcher
+is a container of its own in a cluster, and BentoML's asks for lists of rows: neither was tried.
 
 | server | versions | loads | run for speed |
 |---|---|---|---|
@@ -115,6 +120,7 @@ def page(results: Entry) -> str:
         ),
         run="\n".join(_run(entry) for _, entry in entries),
         failed=_failed(results),
+        together=MOST_TOGETHER,
     )
 
 
@@ -185,7 +191,7 @@ def _failed(results: Entry) -> str:
         f"- {entry['name']}: {' '.join(entry['failed'].split())[:400]}"
         for entry in results["servers"].values()
         if "failed" in entry
-    ]
+    ] + [f"- {peer.name}: no results yet" for peer in PEERS if peer.key not in results["servers"]]
     return "\n## Not measured\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 

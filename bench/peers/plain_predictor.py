@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,19 @@ def _joblib(folder: Path) -> Probabilities:
 
 def answer(probabilities: Probabilities, features: list[Any]) -> dict[str, Any]:
     """Return the reply to one row of features, or to a batch of rows."""
-    if isinstance(features[0], list):
-        return {"predictions": _predictions(probabilities, features), "count": len(features), **_stamp()}
-    (prediction,) = _predictions(probabilities, [features])
-    return {**prediction, **_stamp()}
+    return answers(probabilities, [features])[0]
+
+
+def answers(probabilities: Probabilities, requests: list[list[Any]]) -> list[dict[str, Any]]:
+    """Return the replies to requests that came together, by one call of the model."""
+    asked = [features if isinstance(features[0], list) else [features] for features in requests]
+    predictions = iter(_predictions(probabilities, [row for rows in asked for row in rows]))
+    replies: list[dict[str, Any]] = []
+    for features, rows in zip(requests, asked, strict=True):
+        found = list(islice(predictions, len(rows)))
+        single = rows is not features
+        replies.append({**(found[0] if single else {"predictions": found, "count": len(found)}), **_stamp()})
+    return replies
 
 
 def _predictions(probabilities: Probabilities, rows: list[list[float]]) -> list[dict[str, Any]]:

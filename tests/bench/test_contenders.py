@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import contenders
@@ -14,10 +16,15 @@ from bench.peers import plain_predictor
 from bench.reference import Reference
 from bench.servers import Request
 
-ASKED = {"bentoml", "fastapi", "fastapi-sklearn", "flask", "granian", "kserve", "litserve", "mlflow", "mlserver"} | {
-    "ray",
-    "robyn",
-}
+BATCHING = {"litserve-batching", "mlserver-batching", "ray-batching"}
+ASKED = (
+    BATCHING
+    | {"bentoml", "fastapi", "fastapi-sklearn", "flask", "granian", "kserve", "litserve", "mlflow", "mlserver"}
+    | {
+        "ray",
+        "robyn",
+    }
+)
 
 
 def test_every_peer_that_was_asked_for_is_there_once() -> None:
@@ -27,10 +34,10 @@ def test_every_peer_that_was_asked_for_is_there_once() -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.key)
 def test_its_environment_is_pinned_with_hashes_and_runs_the_model_by_our_versions(peer: Peer) -> None:
-    text = lock_file(peer.key).read_text()
+    text = lock_file(peer.environment).read_text()
     assert "--hash=sha256:" in text
     assert "://" not in text
-    assert versions(peer.key, peer.packages).keys() == set(peer.packages)
+    assert versions(peer.environment, peer.packages).keys() == set(peer.packages)
     development = (ROOT / "requirements" / "dev.txt").read_text()
     for name in ("numpy", "scikit-learn" if peer.model == "joblib" else "onnxruntime"):
         pins = re.findall(rf"^{name}==.*?(?= \\)", text, re.MULTILINE)
@@ -52,7 +59,7 @@ def test_its_command_is_filled_in(peer: Peer, tmp_path: Path, monkeypatch: pytes
     assert bool(prepared) == bool(peer.prepare)
     text = " ".join([*contender.command, *contender.environ.values(), *prepared])
     assert set(re.findall(r"\{.*?\}", text)) == {"{port}"}
-    assert contender.command[0].startswith(str(tmp_path / peer.key))
+    assert contender.command[0].startswith(str(tmp_path / peer.environment))
     for script in re.findall(r"\S+\.py\b", text):
         assert Path(script).exists()
     for module in re.findall(r"(bench\.peers\.\w+):", text):
@@ -77,3 +84,20 @@ def test_the_plain_predictor_answers_as_the_model(
         assert list(found["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-5)
         assert found["prediction_label"] == ("DOWN", "UP")[found["prediction"]] == ("DOWN", "UP")[wanted.argmax()]
         assert found["probability"] == max(found["probabilities"].values())
+
+
+def test_what_arrives_together_is_answered_as_alone_by_one_call() -> None:
+    calls: list[int] = []
+
+    def probabilities(rows: Rows) -> Rows:
+        calls.append(len(rows))
+        return np.stack([1 - rows[:, 0], rows[:, 0]], axis=1)
+
+    requests: list[list[Any]] = [[0.25, 9.0], [[0.5, 9.0], [0.75, 9.0]], [[0.125, 9.0]]]
+    together = plain_predictor.answers(probabilities, requests)
+    assert calls == [4]
+    for reply, request in zip(together, requests, strict=True):
+        alone = plain_predictor.answer(probabilities, request)
+        assert {**reply, "timestamp": ""} == {**alone, "timestamp": ""}
+    assert [reply.get("count") for reply in together] == [None, 2, 1]
+    assert together[0]["probability"] == 0.75

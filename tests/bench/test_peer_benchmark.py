@@ -57,8 +57,9 @@ def test_a_peer_that_fails_is_named_and_the_others_are_measured(
     assert servers["litserve"]["peer"] == FOUND["peer"]
 
 
-def test_figures_of_another_machine_do_not_stay(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["processor", "identity"])
+def test_figures_of_another_machine_do_not_stay(name: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(results, "granian")
-    monkeypatch.setattr(machine, "processor", lambda: "another one")
+    monkeypatch.setattr(machine, name, lambda: "another one")
     run(results, "litserve")
     assert list(json.loads(results.read_text())["servers"]) == ["litserve"]

@@ -21,6 +21,11 @@ def test_every_peer_is_in_it(results: Any) -> None:
         assert f"\n| {name} | " in text or f"\n- {name}: " in text
 
 
+def test_a_peer_without_results_is_named(results: Any) -> None:
+    del results["servers"]["robyn"]
+    assert "\n- Robyn + onnxruntime: no results yet\n" in peer_table.page(results)
+
+
 def test_ours_is_the_median_beside_all_peers(results: Any) -> None:
     for place, entry in enumerate(results["servers"].values()):
         entry["ours"]["loads"]["32"]["rate"] = 1000.0 * place
