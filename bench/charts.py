@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
+from cycler import cycler
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -13,11 +14,12 @@ from bench.dark import follow_theme
 
 COLORS = ("#1f5fa8", "#c2571a", "#3d8b56", "#8a5fb0", "#6b7785")
 _OURS, _OTHERS = COLORS[0], "#a9b7c6"
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text, in the reader's own fonts
     "svg.hashsalt": "tickline",
     "font.family": "sans-serif",
     "font.size": 10,
+    "axes.prop_cycle": cycler(color=COLORS),
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -39,7 +41,7 @@ def bars(title: str, values: Mapping[str, float], ours: str, text: Callable[[flo
     text : callable
         Writes a value beside its bar.
     """
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(8.0, 0.6 + 0.3 * len(values)), layout="constrained")
         axes = figure.subplots()
         ordered = sorted(values.items(), key=lambda item: item[1])
@@ -51,7 +53,7 @@ def bars(title: str, values: Mapping[str, float], ours: str, text: Callable[[flo
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
         axes.set_title(f"{title} (logarithmic)", loc="left")
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def curves(
@@ -75,7 +77,7 @@ def curves(
     text : callable
         Writes a value on the second axis.
     """
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(8.0, 3.6), layout="constrained")
         axes = figure.subplots()
         for (name, points), color in zip(lines.items(), COLORS, strict=False):
@@ -95,10 +97,11 @@ def curves(
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return _svg(figure)
+        return svg_of(figure)
 
 
-def _svg(figure: Any) -> str:
+def svg_of(figure: Any) -> str:
+    """Return a figure, drawn with `SETTINGS`, as a picture that follows the reader's theme."""
     FigureCanvasSVG(figure)
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

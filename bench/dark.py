@@ -12,6 +12,8 @@ DARK = {
     "#8a5fb0": "#b99ae0",
     "#6b7785": "#9ba7b4",
     "#a9b7c6": "#465569",
+    "#8fb4dc": "#3d658f",
+    "#5b8ec6": "#4f86c2",
 }
 """The dark colour in the place of each light one."""
 

@@ -48,7 +48,10 @@ def render_text(report: dict[str, Any]) -> str:
     target, verdict = report["target"], report["verdict"]
     head = ("", "requests/s", "answered/s", *_SHOWN, "errors", "CPU/request", "client")
     lines = [head, *(_line(step) for step in report["steps"])]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    if all(step["server_cpu"] is None for step in report["steps"]):
+        unknown = head.index("CPU/request")
+        lines = [line[:unknown] + line[unknown + 1 :] for line in lines]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     rows = f", {target['rows']} rows each" if target["rows"] else ""
     checked = f", probabilities checked against {target['model']}" if target["model"] else ""
@@ -81,7 +84,7 @@ def _line(step: dict[str, Any]) -> tuple[str, ...]:
         *(seconds(step["latency"][name]) for name in _SHOWN),
         f"{step['errors']:,}",
         "-" if cpu is None else seconds(cpu),
-        f"{step['client']['busy']:.0%} busy" + (", the limit" if step["client"]["is_limit"] else ""),
+        f"{step['client']['busy']:.0%} busy",
     )
 
 
@@ -114,15 +117,15 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
     if sum(step["loop"] == "open" for step in report["steps"]) > 1:
         pictures["latency_by_rate"] = draw_by_rate(report["steps"])
     for name, content in pictures.items():
-        (folder / f"{name}.png").write_bytes(content)
+        (folder / f"{name}.svg").write_text(content)
     (folder / "report.html").write_text(_page(report, text, pictures))
 
 
-def _page(report: dict[str, Any], text: str, pictures: dict[str, bytes]) -> str:
+def _page(report: dict[str, Any], text: str, pictures: dict[str, str]) -> str:
     made = report["made"]
     images = "".join(
-        f'<p><img alt="{name.replace("_", " ")}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
-        for name, content in pictures.items()
+        f'<p><img alt="{name.replace("_", " ")}" src="data:image/svg+xml;base64,{encoded}">'
+        for name, encoded in ((name, base64.b64encode(svg.encode()).decode()) for name, svg in pictures.items())
     )
     machine = f"{made['processor']}, {made['cores']} cores, {made['system']}, Python {made['python']}, {made['date']}"
     return _PAGE.format(
@@ -154,7 +157,7 @@ h1 {{ font-size: clamp(1.5rem, 1.1rem + 2vw, 2.25rem); line-height: 1.2 }}
 pre {{ overflow-x: auto; padding: .75rem; font-size: .8125rem; background: light-dark(#fff, #151b23);
   border: 1px solid light-dark(#dde2e8, #2a323d); border-radius: .75rem }}
 :focus-visible {{ outline: 2px solid light-dark(#0b6e5f, #5fd3bc); outline-offset: 2px }}
-img {{ max-width: 100%; background: #fff; border-radius: .75rem }}
+img {{ width: 100%; border: 1px solid light-dark(#dde2e8, #2a323d); border-radius: .75rem }}
 </style>
 <main>
 <h1>{title}</h1>

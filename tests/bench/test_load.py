@@ -59,11 +59,11 @@ def test_every_reply_of_a_real_server_is_right(
     assert report["target"]["bodies"] == 1000
     # The page stands for itself: pictures inside, and nothing fetched from elsewhere.
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/svg+xml;base64,') == 2
     assert page.count("src=") == 2
     assert "href" not in page
-    for name in ("latency_by_percentile.png", "latency_by_rate.png"):
-        assert (tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("latency_by_percentile.svg", "latency_by_rate.svg"):
+        assert (tmp_path / "report" / name).read_text().count("<svg ") == 1
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
 
 
