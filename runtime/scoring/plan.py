@@ -149,7 +149,8 @@ def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds
             if stop - start > _MAX_CSV_BYTES:
                 raise TicklineError(f"row {line}: expected a quote to be closed within {_MAX_CSV_BYTES:,} bytes")
         if stop > start:
-            yield Slice(place, line, lines + 1, start=start, stop=stop), bound
+            unended = int(characters[-1] != ord(b"\n"))
+            yield Slice(place, line, lines + unended, start=start, stop=stop), bound
 
 
 def _count(characters: NDArray[np.uint8], character: bytes) -> int:

@@ -100,6 +100,8 @@ def test_lines_are_cut_outside_quotes(
         expected.append((lines, x, y))
         lines += 1
     assert found == expected
+    # Where they were not told right, all lines of a slice would be read the slow way.
+    assert sum(piece.rows for chain in chains for part in chain.parts for piece in part.slices) == lines - 2
 
 
 def test_a_quote_that_is_never_closed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
