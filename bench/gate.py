@@ -223,15 +223,20 @@ def summary(changes: Sequence[Change], baseline: Baseline, here: Mapping[str, ob
     """
     found = {verdict: [one.name for one in changes if one.verdict == verdict] for verdict in (REGRESSED, UNCLEAR)}
     tolerance = max((one.tolerance for one in changes), default=0.0)
-    lines = [f"{len(names)} {verdict}: {'; '.join(names)}" for verdict, names in found.items() if names]
+    foreign = baseline.foreign(here)
+    lines = [
+        f"{len(names)} {verdict}" + ("" if foreign and verdict == UNCLEAR else f": {'; '.join(names)}")
+        for verdict, names in found.items()
+        if names
+    ]
     lines = lines or [f"nothing is slower by more than {tolerance:.0%}, with 95 % confidence"]
-    if baseline.foreign(here):
+    if foreign:
         lines += [
             f"another machine made the baseline, where work and yardstick differ in other ways: only more than "
-            f"{tolerance:.0%} counts",
+            f"{1 + tolerance:g} times the time counts",
             f"  there: {baseline.made['identity']}",
             f"  here:  {here['identity']}",
-            f"  to find less, measure the commit before on this machine: tickline bench run --save {path}",
+            f"  to find less, run this of the commit before on this machine: tickline bench run --save {path}",
         ]
     lines += [f"the baseline's yardsticks were others: {one}" for one in baseline.differences(here)]
     return "\n".join(lines)
