@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactError, ModelCard
 from runtime.bars import decode_bar, decode_body, decode_history
+from runtime.bars_csv import decode_csv
 from runtime.batch_arrays import NpyBatch, RawBatch
 from runtime.batch_arrow import ArrowBatch
 from runtime.batch_json import JsonBatch
@@ -132,6 +133,20 @@ def _feed_bars(body: bytes) -> None:
             _refused(problem)
 
 
+def _feed_csv(body: bytes) -> None:
+    """Feed bars as a file: what is taken are columns of finite numbers, all of one length."""
+    try:
+        found = decode_csv(body, _MOST_ROWS)
+    except Problem as problem:
+        _refused(problem)
+        return
+    for series in found.values() if isinstance(found, dict) else [found]:
+        if len(set(map(len, [*series.fields, *([series.dates] if series.dates else [])]))) != 1:
+            raise WrongError("columns differ in length")
+        if not np.isfinite(series.fields).all():
+            raise WrongError("a number is not finite")
+
+
 def _feed_graph(body: bytes) -> None:
     with suppress(ArtifactError):
         check_graph(body)
@@ -179,6 +194,14 @@ TARGETS = {
         (
             b'{"bars":[{"open":1,"high":2,"low":1,"close":2,"volume":3,"date":"2026-01-02"}]}',
             b'{"bars":[[1,2,1,2,3],[2,3,2,3,4]]}',
+        ),
+    ),
+    "csv": Target(
+        _feed_csv,
+        (
+            b"Date,Open,High,Low,Close,Volume\n2026-01-02,1,2,1,2,3\n2026-01-05,2,3,2,3,4\n",
+            b'Date;Symbol;Open;High;Low;Price;Vol.\n15.01.2026;A;1,5;2,5;"1,5";2.000,25;4,5M\n',
+            b"1768435200\t1\t2\t1\t2\t3\n1768521600\t-\tnull\t\tnan\t-\n",
         ),
     ),
     "graph": Target(_feed_graph, (_GRAPH,)),
