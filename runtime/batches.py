@@ -32,6 +32,15 @@ class BatchBody(Protocol):
         """Fill `out`, float32 (n, features), with the next rows; return how many, and the bad ones, which are zeros."""
 
 
+def count_labels(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many rows of probabilities, float32 (rows, classes), are of each class, the first where some tie."""
+    rows, classes = probabilities.shape
+    if classes == 2:  # ten times as fast
+        second = np.count_nonzero(probabilities[:, 1] > probabilities[:, 0])
+        return np.array([rows - second, second], np.int64)
+    return np.bincount(probabilities.argmax(axis=1), minlength=classes)
+
+
 class Batch:
     """The rows of one body on their way through a model into a reply. Knows no HTTP; used by one thread at a time.
 
@@ -105,7 +114,7 @@ class Batch:
                 raise self._first_problem
             self._errors += len(bad)
         labels = np.delete(probabilities, [row for row, _ in bad], axis=0) if bad else probabilities
-        self.labels += np.bincount(labels.argmax(axis=1), minlength=len(self.labels))
+        self.labels += count_labels(labels)
         self._reply.add(probabilities, bad)
 
     def conclude(self) -> list[bytes] | None:

@@ -23,6 +23,7 @@ MOMENT_SECONDS = 0.0002
 """How long rows may keep the event loop, and all who wait for it, at a stretch."""
 
 _LEAST_CHUNK_ROWS = 128
+_TIMED_ROWS = 1024
 _ROWS_A_THREAD = 512  # fewer are not worth waking a thread for
 _WARM_UP_CALLS = 20
 
@@ -100,13 +101,13 @@ class Predictor:
 
     def _time_batches(self, rows: NDArray[np.float32]) -> float:
         """Return what a row takes in a large chunk of these rows."""
-        chunk = np.resize(rows, (CHUNK_ROWS, rows.shape[1]))
+        chunk = np.resize(rows, (_TIMED_ROWS, rows.shape[1]))
         times = []
         for _ in range(2):
             started = time.perf_counter()
             self.engine.predict(chunk)
             times.append(time.perf_counter() - started)
-        return min(times) / CHUNK_ROWS
+        return min(times) / _TIMED_ROWS
 
     def _bound_chunk(self, threads: int) -> int:
         """Return how many rows take at most `CHUNK_SECONDS` here, within bounds; it changes no bit of an answer."""

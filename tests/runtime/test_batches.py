@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from runtime import batches
 from runtime.batch_arrays import RawBatch
 from runtime.batch_replies import JsonRows, NpyReply
-from runtime.batches import Batch
+from runtime.batches import Batch, count_labels
 from runtime.codec import CODEC
 from runtime.engine import CHUNK_ROWS
 from runtime.model import Model, load_model
@@ -24,7 +24,9 @@ def model(forest_path: Path) -> Model:
     return load_model(forest_path, threads=1)
 
 
-def run(model: Any, rows: NDArray[np.float32], fail: bool = False, max_rows: int = 5000) -> tuple[Batch, bytes]:
+def run(
+    model: Any, rows: NDArray[np.float32], fail: bool = False, max_rows: int = 3 * CHUNK_ROWS
+) -> tuple[Batch, bytes]:
     """Return a batch that has been answered, and its reply."""
     body, reply = RawBatch(22), JsonRows(model.replies, CODEC) if not fail else NpyReply()
     work = Batch(model.predictor, body, reply, fail, max_rows)
@@ -48,10 +50,18 @@ def test_chunks_make_no_difference(model: Model, count: int) -> None:
     assert work.labels.tolist() == np.bincount(expected.argmax(axis=1), minlength=2).tolist()
 
 
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_rows_are_counted_by_class(classes: int) -> None:
+    probabilities = np.random.default_rng(classes).integers(0, 4, (500, classes)).astype(np.float32)  # many tie
+    expected = np.bincount(probabilities.argmax(axis=1), minlength=classes)
+    assert count_labels(probabilities).tolist() == expected.tolist()
+    assert count_labels(probabilities[:0]).tolist() == [0] * classes
+
+
 def test_a_turn_ends_while_rows_are_left(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "TURN_SECONDS", -1.0)
     body = RawBatch(22)
-    work = Batch(model.predictor, body, NpyReply(), True, 5000)
+    work = Batch(model.predictor, body, NpyReply(), True, 3 * CHUNK_ROWS)
     body.feed(random_rows(2 * CHUNK_ROWS, 22, seed=9).tobytes())
     assert [work.advance() for _ in range(3)] == [True, False, False]
     assert work.labels.sum() == 2 * CHUNK_ROWS
