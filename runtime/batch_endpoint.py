@@ -53,8 +53,7 @@ async def batch(request: Request) -> Response:
     while (pieces := await worker.run_batch(work.conclude)) is None:
         if await request.is_disconnected():
             raise Problem(400, "the client left before the reply")
-    for label, count in enumerate(work.labels.tolist()):
-        worker.metrics.predicted(label, count)
+    worker.count(work.labels.tolist())
     return PiecewiseResponse(pieces, answer)
 
 

@@ -92,6 +92,9 @@ def _json_length(request: Request) -> int | None:
 
 _MODEL = "/v2/models/{model_name}"
 
+INFER = _MODEL + "/infer"
+"""The route of inferences by the model that is served."""
+
 ROUTES = [
     Route("/v2", server_metadata),
     Route("/v2/", server_metadata),

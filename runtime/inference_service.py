@@ -43,16 +43,15 @@ async def infer(
         Where the request cannot be answered.
     """
     inference = decode() if size <= SMALL_BYTES else await worker.run_batch(decode)
-    work = partial(_answer, model, inference, encode)
+    work = partial(answer_inference, model, inference, encode)
     counts, reply = in_time(work)() if len(inference.rows) == 1 else await worker.run_batch(work)
-    for label, count in enumerate(counts):
-        worker.metrics.predicted(label, count)
+    worker.count(counts)
     return reply
 
 
-def _answer(
+def answer_inference(
     model: Model, inference: Inference, encode: Callable[[Inference, Answer], _Reply]
 ) -> tuple[list[int], _Reply]:
-    """Return the number of rows of each class, and the reply."""
+    """Return the number of rows of each class, and the reply; raises Problem."""
     answer = Answer(model.predictor, inference.rows)
     return answer.counts(), encode(inference, answer)

@@ -4,7 +4,7 @@ A prediction takes some microseconds; an ASGI scope, a task and a routed endpoin
 answers the plain case itself, without the parser where the same head has been parsed before. It also refuses a batch
 for which there is no room, because a worker that has too much to do should spend least on what it does not do. Whatever
 is not plain (another route, a header that needs thought, a body that is refused) it hands to uvicorn's own protocol as
-if it had never looked. A batch of a few rows it answers too. Both lanes answer alike, byte for byte.
+if it had never looked. Batches and inferences of a few rows it answers too. Both lanes answer alike, byte for byte.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from runtime.deadlines import late, parse_deadline
 from runtime.gate import count_rows
 from runtime.known_heads import KnownHeads
 from runtime.problems import Problem
-from runtime.small_batches import ROUTE, SmallBatch, answer_small, small_batch
+from runtime.short_requests import BATCH, PATHS, ShortRequest, short_request
 
 _PATH = b"/predict"
-_BATCH_PATH = ROUTE.encode()
+_BATCH_PATH = BATCH.encode()
 _POST = b"POST"
 _HOST = b"host"
 _CONTENT_TYPE = b"content-type"
@@ -74,7 +74,7 @@ class FastLane(AsgiLane):
         self._safe_digits = len(str(self._limit)) - 1  # a length of no more digits is within the limit
         self._body: list[bytes] | None = None  # of the fast request that is being read
         self._refused: Problem | None = None  # what answers the request that is being read, whatever else it brings
-        self._small: SmallBatch | None = None  # the batch that is being read
+        self._short: ShortRequest | None = None  # what is being read, where it is no plain row
         self._identity = ""  # the id that its client gave it
         self._deadline = 0  # when its client gives up, 0 where it does not say
         self._heads: dict[str, bytes] = {}  # of replies, by their media types
@@ -118,19 +118,19 @@ class FastLane(AsgiLane):
             self._phase = Phase.BODY
             self._body = []
             self._received = self._chunks = self._excess = 0
-        elif self.url.startswith(_BATCH_PATH) and (headers := self._plain_batch()) is not None:
-            self._choose_for_batch(headers)
+        elif self.url.startswith(PATHS) and (headers := self._plain_headers()) is not None:
+            self._choose(headers)
         else:
             self._begin_slow()
 
-    def _choose_for_batch(self, headers: dict[bytes, bytes]) -> None:
-        """Answer a batch, refuse it, or leave it to the application."""
+    def _choose(self, headers: dict[bytes, bytes]) -> None:
+        """Answer several rows, refuse them, or leave them to the application."""
         worker, length = self._worker, int(headers[_CONTENT_LENGTH])
         self._identity = logs.accept_id(headers[_REQUEST_ID]) if _REQUEST_ID in headers else ""
         self._deadline = 0
-        if self.url == _BATCH_PATH and (small := small_batch(worker, headers, length)):
-            self._small, self._body = small, []
-        elif worker.admission.busy and (refused := worker.admission.refuse_bulk(count_rows(worker, ROUTE, headers))):
+        if short := short_request(worker, self.url, headers, length):
+            self._short, self._body = short, []
+        elif refused := self._refuse_batch(headers):
             self._refused = refused
         else:
             self._begin_slow()
@@ -166,17 +166,17 @@ class FastLane(AsgiLane):
             if self._deadline and perf_counter_ns() > self._deadline:
                 raise late()
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            if self._small is not None:
-                self._answer_small(self._small, body, keep_alive)
+            if self._short is not None:
+                self._answer_short(self._short, body, keep_alive)
             else:
                 self._ask(body, keep_alive, self._identity)
         except Problem:
             self._hand_over()
             super().on_message_complete()
         else:
-            small, self._small, self._body = self._small, None, None
+            short, self._short, self._body = self._short, None, None
             self._phase = Phase.IDLE
-            if small is None and self._between and self._comes_again():
+            if short is None and self._between and self._comes_again():
                 self._learnt = self._received
 
     def _is_free(self) -> bool:
@@ -213,8 +213,8 @@ class FastLane(AsgiLane):
                 return False
         return hosts == 1 and self._worker.predict_tokens.admit(authorization)
 
-    def _plain_batch(self) -> dict[bytes, bytes] | None:
-        """Return the headers of a batch by HTTP/1.1 with a short body and without a special wish; None for others."""
+    def _plain_headers(self) -> dict[bytes, bytes] | None:
+        """Return the headers of a request by HTTP/1.1 with a short body and without a special wish; None for others."""
         if self.parser.get_method() != _POST or self.parser.get_http_version() != "1.1":
             return None
         if not self._is_free() or not self.predicts or self.traces_all:
@@ -227,23 +227,29 @@ class FastLane(AsgiLane):
             return None
         if self._most_head_bytes + 2 * len(headers) > self._head_limit and self._head_size() > self._head_limit:
             return None
-        if self.url.partition(b"?")[0] != _BATCH_PATH:
-            return None
         return headers if self._worker.predict_tokens.admit(headers.get(_AUTHORIZATION, b"")) else None
 
-    def _answer_small(self, batch: SmallBatch, body: bytes, keep_alive: bool) -> None:
-        """Answer a batch of a few rows; raises Problem where the application has to."""
+    def _answer_short(self, request: ShortRequest, body: bytes, keep_alive: bool) -> None:
+        """Answer a few rows; raises Problem where the application has to."""
         try:
-            reply = answer_small(self._worker, batch, body)
+            reply = request.answer(self._worker, body)
         except Problem:
             raise
         except Exception as error:  # it comes again where it is logged
             raise Problem(500, "an unexpected error") from error
         self._coalescer.flush()  # what was asked before it is answered before it
-        self.answer(reply, keep_alive, self._identity, batch.answer)
+        self.answer(reply.content, keep_alive, self._identity, reply.kind, reply.more)
         metrics = self._worker.metrics
         metrics.begin()
-        metrics.end(ROUTE, "POST", 200, perf_counter_ns() - self._started)
+        metrics.end(request.route, "POST", 200, perf_counter_ns() - self._started)
+
+    def _refuse_batch(self, headers: dict[bytes, bytes]) -> Problem | None:
+        """Return why there is no room for a batch; None where there is, or where the application has to look."""
+        admission = self._worker.admission
+        if not admission.busy or self.url.partition(b"?")[0] != _BATCH_PATH:
+            return None
+        refused: Problem | None = admission.refuse_bulk(count_rows(self._worker, BATCH, headers))
+        return refused
 
     def _answer_refused(self, problem: Problem, keep_alive: bool) -> None:
         """Refuse a batch whose body has been dropped. Its client comes to read the refusal, and can go on."""
@@ -252,7 +258,7 @@ class FastLane(AsgiLane):
         self._coalescer.flush()
         metrics = self._worker.metrics
         metrics.begin()
-        metrics.end(ROUTE, "POST", problem.status, perf_counter_ns() - self._started)
+        metrics.end(BATCH, "POST", problem.status, perf_counter_ns() - self._started)
         self.refuse(problem, keep_alive, self._identity)
 
     def _comes_again(self) -> bool:
@@ -269,7 +275,7 @@ class FastLane(AsgiLane):
 
     def _hand_over(self) -> None:
         """Give a fast request to uvicorn's own protocol, body and all."""
-        chunks, self._body, self._small = self._body, None, None
+        chunks, self._body, self._short = self._body, None, None
         self._begin_slow()
         for chunk in chunks or ():
             super().on_body(chunk)
@@ -282,20 +288,20 @@ class FastLane(AsgiLane):
             caller = _Traced(self, identity or logs.new_id(), self._started)
         self._coalescer.ask(body, caller, self._started, keep_alive)
 
-    def answer(self, reply: bytes, keep_alive: bool, identity: str = "", kind: str = JSON) -> None:
-        """Write a reply of a media type."""
+    def answer(self, reply: bytes, keep_alive: bool, identity: str = "", kind: str = JSON, more: bytes = b"") -> None:
+        """Write a reply with status 200, of a media type, with further lines of headers."""
         default_headers = self.server_state.default_headers
         if default_headers is not self._heads_of:  # uvicorn makes a new list with every new date
             self._heads, self._heads_of = {}, default_headers
         head = self._heads.get(kind)
         if head is None:
             lines = b"".join(b"%b: %b\r\n" % header for header in default_headers)
-            head = b"HTTP/1.1 200 OK\r\n%bcontent-length: %%d\r\ncontent-type: %b\r\n" % (lines, kind.encode())
+            head = b"HTTP/1.1 200 OK\r\n%b%%bcontent-length: %%d\r\ncontent-type: %b\r\n" % (lines, kind.encode())
             self._heads[kind] = head
         end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
         if identity:
             end = b"x-request-id: %b\r\n%b" % (identity.encode(), end)
-        self._write(b"".join((head % len(reply), end, reply)), keep_alive)
+        self._write(b"".join((head % (more, len(reply)), end, reply)), keep_alive)
 
     def refuse(self, problem: Problem, keep_alive: bool, identity: str = "") -> None:
         """Write a problem."""
@@ -316,7 +322,7 @@ class FastLane(AsgiLane):
         """Answer what is not read to its end, after all that was asked before it."""
         self._coalescer.flush()
         if self._body is not None:
-            self._body, self._small, self._phase = None, None, Phase.HEAD  # the application has not seen it
+            self._body, self._short, self._phase = None, None, Phase.HEAD  # the application has not seen it
         elif self._refused is not None:
             self._refused, self._phase = None, Phase.HEAD
         super().reject(problem, reason)

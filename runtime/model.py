@@ -31,6 +31,7 @@ class Model:
         self.card = predictor.card
         self.decoder = RowDecoder(self.card.feature_names)
         self.replies = ReplyWriter(self.card)
+        self.name = self.card.name.encode()
 
     def decode_row(self, body: bytes, row: NDArray[np.float32]) -> None:
         """Decode the body of a single prediction into a row, float32 (features,); raises Problem."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -89,6 +89,11 @@ class Worker:
         """Do a batch's work off the event loop, after the batches before it; raises Problem where that is too late."""
         with self.admission.turn() as guard:
             return await asyncio.get_running_loop().run_in_executor(self._batches, in_time(guard(work)))
+
+    def count(self, labels: Sequence[int]) -> None:
+        """Count predictions: how many there are of each class."""
+        for label, count in enumerate(labels):
+            self.metrics.predicted(label, count)
 
     async def reload(self, request: ReloadRequest) -> Rollout:
         """Serve the model file as it is now, or a kept one, in all workers or in none; raises TicklineError."""

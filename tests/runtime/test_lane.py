@@ -167,8 +167,49 @@ BATCHES = {
     "batch with two types": ([batch(BATCH, b"Content-Type: text/csv")], 1),
 }
 
+MODEL = b"/v2/models/random_forest/infer"
+TENSOR = {"name": "features", "shape": [2, 22], "datatype": "FP32", "data": MATRIX[:2].tolist()}
+BINARY = {**TENSOR, "parameters": {"binary_data_size": 176}}
+del BINARY["data"]
+BINARY_HEAD = json.dumps({"inputs": [BINARY], "id": "mine"}).encode()
+ALL_BINARY = json.dumps({"inputs": [BINARY], "parameters": {"binary_data_output": True}}).encode()
+
+
+def infer(body: bytes, *headers: bytes, path: bytes = MODEL, json_length: int = 0) -> bytes:
+    """Return the bytes of a request of the Open Inference Protocol."""
+    if json_length:
+        headers = (*headers, b"Inference-Header-Content-Length: %d" % json_length)
+    whole = post(body, *headers, path=path)
+    return whole.replace(b"application/json", b"application/octet-stream", 1) if json_length else whole
+
+
+def tensor(**changed: object) -> bytes:
+    """Return a request of the protocol in JSON."""
+    return json.dumps({"inputs": [{**TENSOR, **changed}]}).encode()
+
+
+INFERENCES = {
+    "inference": ([infer(tensor())], 1),
+    "inference of integers": ([infer(tensor(datatype="INT64", data=[1] * 44))], 1),
+    "inference with an output": ([infer(tensor()[:-1] + b',"outputs":[{"name":"label"}]}')], 1),
+    "inference, binary": ([infer(BINARY_HEAD + MATRIX[:2].tobytes(), json_length=len(BINARY_HEAD))], 1),
+    "inference, binary both ways": ([infer(ALL_BINARY + MATRIX[:2].tobytes(), json_length=len(ALL_BINARY))], 1),
+    "inference, binary and too short": ([infer(BINARY_HEAD + MATRIX[:1].tobytes(), json_length=len(BINARY_HEAD))], 1),
+    "inference, a length beyond the body": ([infer(BINARY_HEAD, json_length=9_999)], 1),
+    "inference, a length that is none": ([infer(tensor(), b"Inference-Header-Content-Length: x")], 1),
+    "inference by another model": ([infer(tensor(), path=b"/v2/models/another/infer")], 1),
+    "inference by a version": ([infer(tensor(), path=b"/v2/models/random_forest/versions/none/infer")], 1),
+    "inference with a query": ([infer(tensor(), path=MODEL + b"?x=1")], 1),
+    "inference of another shape": ([infer(tensor(shape=[1, 22]))], 1),
+    "inference of NaN": ([infer(tensor(data=[float("nan")] * 44))], 1),
+    "inference that is broken": ([infer(tensor()[:-1])], 1),
+    "inferences, pipelined": ([infer(tensor()) + post(ROW) * 2 + batch(BATCH) + infer(b"{}") + post(ROW)], 6),
+    "inference, then close": ([infer(tensor(), b"Connection: close", b"X-Request-ID: mine")], 1),
+}
+
 CONVERSATIONS = {
     **BATCHES,
+    **INFERENCES,
     "plain": ([post(ROW)], 1),
     "one after the other": ([post(row) for row in ROWS], 20),
     "pipelined": ([b"".join(post(row) for row in ROWS)], 20),
@@ -276,9 +317,13 @@ def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningSer
     assert b"connection: close" in same(lanes, [post(ROW, b"Connection: close")])
     assert b"HTTP/1.1 100 Continue" in same(lanes, [post(ROW, b"Expect: 100-continue")])
     assert b"HTTP/1.1 400 Bad Request" in same(lanes, [b"rubbish\r\n\r\n"])
-    last = Counter(re.findall(rb"HTTP/1.1 (\d+)", same(lanes, *asked))[-1] for asked in BATCHES.values())
-    assert set(last) == {b"200", b"400", b"406", b"413", b"415", b"422"}
-    assert last[b"200"] > len(BATCHES) / 2
+    for conversations, expected in (
+        (BATCHES, {b"200", b"400", b"406", b"413", b"415", b"422"}),
+        (INFERENCES, {b"200", b"400", b"404"}),
+    ):
+        last = Counter(re.findall(rb"HTTP/1.1 (\d+)", same(lanes, *asked))[-1] for asked in conversations.values())
+        assert set(last) == expected
+        assert last[b"200"] >= len(conversations) / 2
 
 
 def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(lanes: tuple[RunningServer, RunningServer]) -> None:
@@ -307,6 +352,8 @@ requests = st.sampled_from(
         b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
         *(batch(BATCH, query=query) for query in (b"", b"?on_error=entry")),
         batch(ROUGH_BATCH),
+        infer(tensor()),
+        infer(BINARY_HEAD + MATRIX[:2].tobytes(), json_length=len(BINARY_HEAD)),
     ]
 )
 
@@ -393,17 +440,20 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
         found = re.findall(
             r"^((?:http_requests|predictions)_total\{.*\}|http_\w+_count\{.*\}) (\S+)$", text, re.MULTILINE
         )
-        return {name: float(value) for name, value in found if "/predict" in name or "predictions" in name}
+        return {name: float(value) for name, value in found if re.search("/predict|predictions|/infer", name)}
 
     before = [counts(server) for server in lanes]
-    mixture = [*(post(row) for row in ROWS), batch(BATCH), batch(ROUGH_BATCH), batch(b"[]"), post(b"{}")]
+    several = [batch(BATCH), batch(ROUGH_BATCH), batch(b"[]"), infer(tensor()), infer(b"[]")]
+    mixture = [*(post(row) for row in ROWS), *several, post(b"{}")]
     same(lanes, mixture, len(mixture))
     fast, asgi = (
         {name: value - old.get(name, 0) for name, value in counts(server).items() if value != old.get(name, 0)}
         for server, old in zip(lanes, before, strict=True)
     )
     assert fast == asgi
-    assert sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 4 + 2 + 1
+    assert (
+        sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 4 + 2 + 2 + 1
+    )
     assert fast['http_requests_total{method="POST",route="/predict/batch",status="200"}'] == 2
     assert 'http_requests_total{method="POST",route="/predict",status="422"}' in fast
 

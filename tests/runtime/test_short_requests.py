@@ -1,4 +1,4 @@
-"""What of a batch the fast lane answers itself."""
+"""Which requests of several rows the fast lane answers itself, and how."""
 
 import json
 import logging
@@ -9,18 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.in_process import InProcess, TurnLoop, start_application
+from bench.payloads import npy_body
 from runtime.application import Application
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.lane import FastLane
 from runtime.predictor import MOMENT_SECONDS
-from runtime.small_batches import MOST_BYTES, SmallBatch, small_batch
+from runtime.short_requests import BATCH, MOST_BYTES, short_request
 from runtime.worker import Worker
 from tests.runtime.conftest import random_rows
 
 ROWS = random_rows(30, 22, seed=9)
+PATH, MODEL = BATCH.encode(), b"/v2/models/random_forest/infer"
+
+
+def rows_body(rows: NDArray[np.float32]) -> bytes:
+    return json.dumps({"features": rows.tolist()}).encode()
 
 
 @pytest.fixture
@@ -50,33 +57,66 @@ def head(kind: str, length: int, **more: str) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("kind", [JSON, f"{JSON}; charset=utf-8", NPY, RAW])
 @pytest.mark.parametrize(("accept", "answer"), [("*/*", JSON), (NPY, NPY), (f"text/html, {JSON};q=0.1", JSON)])
-def test_plain_heads_of_small_batches_are_taken(worker: Worker, kind: str, accept: str, answer: str) -> None:
-    found = small_batch(worker, head(kind, 880, accept=accept), 880)
-    assert found == SmallBatch(kind.partition(";")[0], answer, False)
+def test_plain_heads_of_short_batches_are_taken(
+    connection: InProcess, worker: Worker, kind: str, accept: str, answer: str
+) -> None:
+    found = short_request(worker, PATH, head(kind, 880, accept=accept), 880)
+    assert found is not None
+    assert found.route == BATCH
+    body = npy_body(ROWS) if kind == NPY else ROWS.tobytes() if kind == RAW else rows_body(ROWS)
+    assert found.answer(worker, body).kind == answer
 
 
+@pytest.mark.parametrize("length", [{}, {"inference-header-content-length": "300"}])
+def test_plain_heads_of_short_inferences_are_taken(worker: Worker, length: dict[str, str]) -> None:
+    found = short_request(worker, MODEL, head(RAW if length else JSON, 880, **length), 880)
+    assert found is not None
+    assert found.route == "/v2/models/{model_name}/infer"
+
+
+@pytest.mark.parametrize("path", [PATH, MODEL])
 @pytest.mark.parametrize(
     "headers",
     [
         head(ARROW, 880),
-        head(JSON, 880, accept=ARROW),
-        head(JSON, 880, accept="text/html"),
-        head(JSON, 880, accept="*/*" + " " * 300),
         head("text/csv", 880),
         {b"content-length": b"880"},
         {**head(JSON, 880), b"content-encoding": b"gzip"},
         head(JSON, MOST_BYTES + 1),
     ],
 )
-def test_all_else_is_left_to_the_application(worker: Worker, headers: dict[bytes, bytes]) -> None:
-    assert small_batch(worker, headers, int(headers[b"content-length"])) is None
+def test_all_else_is_left_to_the_application(worker: Worker, path: bytes, headers: dict[bytes, bytes]) -> None:
+    assert short_request(worker, path, headers, int(headers[b"content-length"])) is None
+
+
+@pytest.mark.parametrize("accept", [ARROW, "text/html", "*/*" + " " * 300])
+def test_a_reply_that_needs_thought_is_left_to_the_application(worker: Worker, accept: str) -> None:
+    assert short_request(worker, PATH, head(JSON, 880, accept=accept), 880) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (b"/v2/models/another/infer", {}),
+        (MODEL + b"?x=1", {}),
+        (MODEL.replace(b"/infer", b"/versions/1/infer"), {}),
+        (PATH + b"?on_error=fail", {}),
+        (PATH + b"/", {}),
+        (MODEL, {"content-type": NPY}),
+        (MODEL, {"inference-header-content-length": "-1"}),
+        (MODEL, {"inference-header-content-length": "1" * 16}),
+    ],
+)
+def test_other_targets_are_left_to_the_application(worker: Worker, path: bytes, more: dict[str, str]) -> None:
+    headers = head(JSON, 880) | {name.encode(): value.encode() for name, value in more.items()}
+    assert short_request(worker, path, headers, 880) is None
 
 
 def test_rows_that_would_hold_up_others_are_left_to_the_application(worker: Worker) -> None:
     predictor: Any = worker.model.predictor
     predictor.row_seconds = MOMENT_SECONDS / 10.5
-    assert small_batch(worker, head(RAW, 880), 880)
-    assert small_batch(worker, head(RAW, 968), 968) is None
+    assert short_request(worker, PATH, head(RAW, 880), 880)
+    assert short_request(worker, PATH, head(RAW, 968), 968) is None
 
 
 def request(body: bytes, kind: str) -> bytes:
@@ -89,7 +129,7 @@ def request(body: bytes, kind: str) -> bytes:
 
 def test_predictions_are_those_of_rows_alone(connection: InProcess, worker: Worker) -> None:
     alone = np.array([worker.model.predictor.predict_few(row[None])[0].copy() for row in ROWS])
-    for body, kind in ((json.dumps({"features": ROWS.tolist()}).encode(), JSON), (ROWS.tobytes(), RAW)):
+    for body, kind in ((rows_body(ROWS), JSON), (ROWS.tobytes(), RAW)):
         reply = json.loads(connection.ask(request(body, kind)).partition(b"\r\n\r\n")[2])
         assert reply["count"] == len(ROWS)
         found = [

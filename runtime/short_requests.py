@@ -1,0 +1,135 @@
+"""Requests of a few rows that the fast lane answers in the turn of the event loop that has read them.
+
+To hand a batch to another thread and back takes longer than some hundreds of rows, and what an application framework
+does for a request as long as some tens; and what is done within the time that any batch may hold up the event loop need
+not wait behind longer ones.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+from runtime.batch_endpoint import ARROW, NPY, RAW, preferred_reply, start_batch
+from runtime.bodies import JSON
+from runtime.gate import count_rows
+from runtime.inference_endpoints import INFER, JSON_LENGTH, OCTETS
+from runtime.inference_json import decode_request, encode_reply
+from runtime.inference_service import SMALL_BYTES, answer_inference
+from runtime.problems import Problem
+from runtime.worker import Worker
+
+MOST_BYTES = 1 << 17
+"""Bytes of a short body: JSON of this length is read in some 150 us."""
+
+BATCH = "/predict/batch"
+
+PATHS = (BATCH.encode(), b"/v2/models/")
+"""What the target of a request begins with that may be short."""
+
+_CONTENT_TYPES = {
+    b"application/json": JSON,
+    b"application/json; charset=utf-8": JSON,
+    b"application/json;charset=utf-8": JSON,
+    NPY.encode(): NPY,
+    RAW.encode(): RAW,
+}
+_JSON_LENGTH = JSON_LENGTH.lower().encode()
+_LONGEST_ACCEPT = 256
+_MOST_DIGITS = 15
+
+_preferred_reply = lru_cache(256)(preferred_reply)
+
+
+class Reply(NamedTuple):
+    """A reply with status 200.
+
+    Attributes
+    ----------
+    content : bytes
+        Its body.
+    kind : str
+        Its media type.
+    more : bytes
+        Lines of further headers.
+    """
+
+    content: bytes
+    kind: str
+    more: bytes = b""
+
+
+class ShortRequest(NamedTuple):
+    """What the head of a short request asks for.
+
+    Attributes
+    ----------
+    route : str
+        By which it is counted.
+    answer : callable
+        Predicts the rows of the whole body and counts them, in a worker; raises Problem.
+    """
+
+    route: str
+    answer: Callable[[Worker, bytes], Reply]
+
+
+def short_request(worker: Worker, target: bytes, headers: Mapping[bytes, bytes], length: int) -> ShortRequest | None:
+    """Return what the head of a POST request asks for; None where it is not short, or not plain.
+
+    Parameters
+    ----------
+    worker : Worker
+        Has the model, and with it the time of a row.
+    target : bytes
+        The request's target.
+    headers : mapping of bytes to bytes
+        All headers, none of which is given twice.
+    length : int
+        Bytes of the body.
+    """
+    kind = _CONTENT_TYPES.get(headers.get(b"content-type", b""))
+    if kind is None or length > MOST_BYTES or b"content-encoding" in headers:
+        return None
+    if not worker.model.predictor.takes_a_moment(count_rows(worker, BATCH, headers)):
+        return None
+    if target == BATCH.encode():
+        return _batch(kind, headers.get(b"accept", b"*/*"))
+    if length <= SMALL_BYTES and kind in (JSON, OCTETS) and target == b"/v2/models/%b/infer" % worker.model.name:
+        return _inference(headers.get(_JSON_LENGTH))
+    return None
+
+
+def _batch(kind: str, accept: bytes) -> ShortRequest | None:
+    if len(accept) > _LONGEST_ACCEPT:
+        return None
+    try:
+        answer, columns = _preferred_reply(accept.decode("latin-1"))
+    except Problem:
+        return None
+    return None if answer == ARROW else ShortRequest(BATCH, partial(_answer_batch, kind, answer, columns))
+
+
+def _answer_batch(kind: str, answer: str, columns: bool, worker: Worker, body: bytes) -> Reply:
+    rows, work = start_batch(worker.model, kind, answer, columns, fail=False, max_rows=worker.settings.max_batch_rows)
+    rows.feed(body)
+    rows.close()
+    while (pieces := work.conclude()) is None:
+        pass
+    worker.count(work.labels.tolist())
+    return Reply(b"".join(pieces), answer)
+
+
+def _inference(json_length: bytes | None) -> ShortRequest | None:
+    if json_length is not None and not (json_length.isdigit() and len(json_length) <= _MOST_DIGITS):
+        return None
+    return ShortRequest(INFER, partial(_answer_inference, None if json_length is None else int(json_length)))
+
+
+def _answer_inference(json_length: int | None, worker: Worker, body: bytes) -> Reply:
+    model = worker.model
+    inference = decode_request(body, json_length, model.card, worker.settings.max_batch_rows)
+    counts, (length, content) = answer_inference(model, inference, encode_reply)
+    worker.count(counts)
+    if length is None:
+        return Reply(content, JSON)
+    return Reply(content, OCTETS, b"%b: %d\r\n" % (_JSON_LENGTH, length))
