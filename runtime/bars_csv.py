@@ -18,6 +18,9 @@ CSV = "text/csv"
 
 _ISO = re.compile(r"\d{4}-\d\d")
 _UNNAMED = {width: ("date", *FIELDS)[-width:] for width in (5, 6)}
+MOST_BARS = 25_000
+"""Bars of one request as CSV, a hundred years of days: Python reads them, and single predictions wait meanwhile."""
+
 _HEADS = 3
 """Most lines above the first bar."""
 
@@ -138,16 +141,16 @@ def decode_csv(body: bytes, max_bars: int) -> Series | dict[str, Series]:
     body : bytes
         CSV in UTF-8.
     max_bars : int
-        Most bars that are read.
+        Most bars that are read, if they are fewer than `MOST_BARS`.
 
     Raises
     ------
     Problem
         413 where there are more lines, 422 where they cannot be read; its field names line and column.
     """
-    lines = max(body.count(b"\n"), body.count(b"\r"))
-    if lines > max_bars + _HEADS:
-        raise Problem(413, f"expected at most {max_bars} bars, got {lines} lines", expected=max_bars)
+    lines, most = max(body.count(b"\n"), body.count(b"\r")), min(max_bars, MOST_BARS)
+    if lines > most + _HEADS:
+        raise Problem(413, f"expected at most {most} bars as CSV, got {lines} lines", expected=most)
     try:
         found = read_bars(read_table(body.decode("utf-8-sig")))
     except UnicodeDecodeError:

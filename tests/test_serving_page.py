@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from runtime import bars_endpoints, endpoints, inference_endpoints
+from runtime.bars_csv import MOST_BARS
 from tests.runtime.test_openapi import methods
 
 PAGE = (Path(__file__).parents[1] / "docs" / "serving.md").read_text()
@@ -23,3 +24,7 @@ def test_the_table_has_every_route_and_no_other() -> None:
     served = {(method, route.path) for route in ROUTES for method in methods(route) if not route.path.startswith("/v2")}
     assert {entry for entry in shown if entry != ("any", "/v2/...")} == served
     assert ("any", "/v2/...") in shown
+
+
+def test_it_says_how_many_bars_a_file_may_have() -> None:
+    assert f"at most {MOST_BARS:,} bars" in PAGE

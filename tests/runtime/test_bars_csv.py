@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from runtime.bars import Series
-from runtime.bars_csv import decode_csv
+from runtime.bars_csv import MOST_BARS, decode_csv
 from runtime.problems import Problem
 from tests.bars import lists
 from tests.foreign_files import FORMS
@@ -81,13 +81,18 @@ def test_tickers_are_parted() -> None:
         ("Date,Open,Close\n2026-01-15,1,2\n", 422, "expected a column for High, got 'Date', 'Open', 'Close'"),
         (HEAD, 422, "at least one bar below it"),
         ("", 422, "expected a column for Open, got none"),
-        (HEAD + "x\n" * 1010, 413, "expected at most 1000 bars, got 1011 lines"),
+        (HEAD + "x\n" * 1010, 413, "expected at most 1000 bars as CSV, got 1011 lines"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, status: int, message: str) -> None:
     problem = refused(text)
     assert problem.status == status
     assert message in str(problem)
+
+
+def test_more_than_python_should_read_is_refused() -> None:
+    with pytest.raises(Problem, match=f"expected at most {MOST_BARS} bars as CSV"):
+        decode_csv(b"\n" * 2 * MOST_BARS, 10 * MOST_BARS)
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
