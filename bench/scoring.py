@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from bench import machine
 from bench.features import bars
+from bench.scoring_work import STAGES
 from bench.servers import MeasureError, clean_environ
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +103,12 @@ def measure(models: Path) -> dict[str, Any]:
                 speed.append(
                     {"model": model, "format": suffix[1:], "length": length, "way": way, "ours": best, "theirs": theirs}
                 )
+        shares = []
+        for suffix, model, way in CASES:
+            if way == "plain":
+                path = folder / f"bars-{LENGTHS[1]}{suffix}"
+                spent = min((timed("shares", path, model) for _ in range(_ROUNDS)), key=lambda one: sum(one.values()))
+                shares.append({"model": model, "format": suffix[1:], "length": LENGTHS[1], "spent": spent})
         memory = []
         for suffix in (".parquet", ".csv"):
             for rows in LARGER:
@@ -109,7 +116,7 @@ def measure(models: Path) -> dict[str, Any]:
                 write_bars(path, rows, LENGTHS[1])
                 memory.append({"bars": rows, "format": suffix[1:], **timed("ours", path, "logistic")})
                 path.unlink()
-    return {"made": made, "rows": ROWS, "speed": speed, "memory": memory}
+    return {"made": made, "rows": ROWS, "speed": speed, "shares": shares, "memory": memory}
 
 
 def render(results: dict[str, Any]) -> str:
@@ -130,6 +137,18 @@ def render(results: dict[str, Any]) -> str:
             f"{theirs['processor'] / own['processor']:.0f}x",
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    shares = []
+    for one in results["shares"]:
+        (theirs,) = (
+            case["theirs"]
+            for case in results["speed"]
+            if case["way"] == "plain" and all(case[name] == one[name] for name in ("model", "format", "length"))
+        )
+        asked = made["cores"] * theirs["seconds"] / REACH[one["model"]]
+        cells = [one["model"], f"{one['format']}, {one['length']:,} bars a ticker"]
+        times = [*(one["spent"][stage] for stage in STAGES), sum(one["spent"].values()), asked]
+        cells += [f"{seconds / results['rows'] * 1e6:.2f} us" for seconds in times]
+        shares.append(f"| {' | '.join(cells)} |")
     larger = [
         f"| {one['format']} | {one['bars']:,} | {one['memory'] / 1e6:,.0f} MB | {one['bars'] / one['seconds']:,.0f} |"
         for one in results["memory"]
@@ -140,6 +159,10 @@ def render(results: dict[str, Any]) -> str:
 | model | {results["rows"]:,} bars | against | ours, rows/s | theirs | ratio | asked for | ours, CPU | theirs | ratio |
 |---|---|---|---|---|---|---|---|---|---|
 {chr(10).join(rows)}
+
+| model | a row's time on one core | {" | ".join(STAGES)} | all | asked for |
+|---|---|{"---|" * (len(STAGES) + 2)}
+{chr(10).join(shares)}
 
 | format | bars | memory | rows/s |
 |---|---|---|---|

@@ -116,7 +116,7 @@ def _here(
     from runtime.model import load_model
     from runtime.scoring import local
 
-    _, threads = local.threads_for(len(job.plan.chains), local.usable_cores())
+    threads = local.model_threads(len(job.plan.chains), predictor)
     if threads > 1:
         predictor = load_model(path, threads, wish).predictor
     local.run(job, predictor, told.advance)

@@ -15,6 +15,15 @@ def threads_for(chains: int, cores: int) -> tuple[int, int]:
     return workers, max(1, cores // workers)
 
 
+def model_threads(chains: int, predictor: Predictor) -> int:
+    """Return the threads that a model is worth: as many as a chain has, but one where its chunks take a moment.
+
+    Then the threads that read and write are the better use of the other cores.
+    """
+    _, threads = threads_for(chains, usable_cores())
+    return 1 if predictor.takes_a_moment(predictor.chunk_rows) else threads
+
+
 def usable_cores() -> int:
     """Return the cores that this process may use."""
     return len(os.sched_getaffinity(0))
