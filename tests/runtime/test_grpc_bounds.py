@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.runtime.conftest import random_rows
 from tests.runtime.test_grpc_server import ROWS, Served, counted, raw_input, status, typed_request
-from tests.runtime.test_guards import BATCH, rejected
+from tests.runtime.test_guards import BATCH, WAITING, rejected
 from tests.runtime.test_guards import status as http_status
 from tests.runtime.test_lane import post, replies
 from tests.serving import free_port, running_server, self_signed, wait_until
@@ -78,7 +78,7 @@ def bounded(forest_path: Path) -> Iterator[Served]:
 
 
 def test_excess_is_unavailable_at_once_and_says_when_to_come_back(bounded: Served) -> None:
-    server, small = bounded.server, post(BATCH, path=b"/predict/batch")
+    server, small = bounded.server, post(BATCH, path=WAITING)
     before = rejected(server, "in_flight")
     with ExitStack() as stack:
         held = [stack.enter_context(server.raw()) for _ in range(MOST_IN_FLIGHT // 2)]
