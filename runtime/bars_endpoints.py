@@ -1,6 +1,8 @@
 """Thin handlers for bars: predictions from a history, and symbols that grow bar by bar."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any, TypeGuard
 
 import msgspec
 from starlette.endpoints import HTTPEndpoint
@@ -17,6 +19,8 @@ from runtime.problems import Problem
 from runtime.stages import STARTED, Stopwatch
 from runtime.symbols import Symbol, seed
 from runtime.worker import Worker, get_worker
+
+BARS, SYMBOL_BARS = "/predict/bars", "/symbols/{ticker}/bars"
 
 SHORT_BODY = 65536
 """Bytes of JSON, 500 to 1,000 bars, that are decoded at once; longer ones, and CSV, are decoded off the event loop."""
@@ -39,13 +43,9 @@ async def predict_bars(request: Request) -> Response:
     model, max_bars = worker.model, worker.settings.max_batch_rows
     decode = partial(decode_csv, body, max_bars) if kind == CSV else partial(decode_body, body)
     asked = decode() if kind == JSON and len(body) <= SHORT_BODY else await worker.run_batch(decode)
-    if not every_bar and isinstance(asked, Series) and len(asked) <= min(SHORT_SERIES, max_bars):
+    if not every_bar and is_short(asked, worker):
         watch = Stopwatch(request.scope[STARTED])
-        watch.lap("parse")
-        label, content = answer_newest(model, asked, watch.lap)
-        worker.metrics.predicted(label)
-        worker.metrics.timed(watch.durations)
-        return watch.stamp(request, _reply(content))
+        return watch.stamp(request, _reply(answer_short(worker, asked, watch)))
     answer = (
         partial(answer_series, model, asked, every_bar, max_bars)
         if isinstance(asked, Series)
@@ -55,6 +55,29 @@ async def predict_bars(request: Request) -> Response:
     for label, count in counts.items():
         worker.metrics.predicted(label, count)
     return _reply(content)
+
+
+def is_short(asked: Series | Mapping[str, Any], worker: Worker) -> TypeGuard[Series]:
+    """Tell whether bars are those of one ticker, and so few that the newest one is predicted at once."""
+    return isinstance(asked, Series) and len(asked) <= min(SHORT_SERIES, worker.settings.max_batch_rows)
+
+
+def answer_short(worker: Worker, series: Series, watch: Stopwatch) -> bytes:
+    """Return the reply for the newest bar of a short series, and count it; raises Problem."""
+    watch.lap("parse")
+    label, content = answer_newest(worker.model, series, watch.lap)
+    worker.metrics.predicted(label)
+    worker.metrics.timed(watch.durations)
+    return content
+
+
+def answer_next(worker: Worker, ticker: str, body: bytes) -> bytes:
+    """Take one more bar of a symbol, and return the reply for it; raises Problem, and then nothing has changed."""
+    bar = decode_bar(body)
+    symbol, row = worker.symbols.advance(ticker, bar)
+    label, content = answer_symbol(worker.model, symbol.bars, bar.date(0), row)
+    _hold(worker, ticker, symbol, label)
+    return content
 
 
 class SymbolBars(HTTPEndpoint):
@@ -79,11 +102,7 @@ class SymbolBars(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Take one more bar and predict it."""
         worker, ticker = _symbols_worker(request)
-        bar = decode_bar(await _read_bars(request, worker))
-        symbol, row = worker.symbols.advance(ticker, bar)
-        label, content = answer_symbol(worker.model, symbol.bars, bar.date(0), row)
-        _hold(worker, ticker, symbol, label)
-        return _reply(content)
+        return _reply(answer_next(worker, ticker, await _read_bars(request, worker)))
 
 
 class SymbolState(HTTPEndpoint):
@@ -148,7 +167,7 @@ def _read_switch(request: Request, name: str) -> bool:
 
 
 ROUTES = [
-    Route("/predict/bars", predict_bars, methods=["POST"]),
-    Route("/symbols/{ticker}/bars", SymbolBars),
+    Route(BARS, predict_bars, methods=["POST"]),
+    Route(SYMBOL_BARS, SymbolBars),
     Route("/symbols/{ticker}", SymbolState),
 ]

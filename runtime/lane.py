@@ -46,8 +46,8 @@ _PLAIN_VALUES = {
     _CONTENT_TYPE: (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"),
     _TRANSFER_ENCODING: (b"chunked",),
 }
-_ASKS_MORE = frozenset({_TRANSFER_ENCODING, _DEADLINE, b"expect", b"upgrade"})
-"""Headers of a batch that is neither answered nor refused before the application has looked at it."""
+_ASKS_MORE = frozenset({_TRANSFER_ENCODING, _DEADLINE, b"expect", b"upgrade", b"server-timing"})
+"""Headers of several rows that are neither answered nor refused before the application has looked at it."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -232,11 +232,13 @@ class FastLane(AsgiLane):
     def _answer_short(self, request: ShortRequest, body: bytes, keep_alive: bool) -> None:
         """Answer a few rows; raises Problem where the application has to."""
         try:
-            reply = request.answer(self._worker, body)
+            reply = request.answer(self._worker, body, self._started)
         except Problem:
             raise
         except Exception as error:  # it comes again where it is logged
             raise Problem(500, "an unexpected error") from error
+        if reply is None:
+            raise Problem(501, "no short request")
         self._coalescer.flush()  # what was asked before it is answered before it
         self.answer(reply.content, keep_alive, self._identity, reply.kind, reply.more)
         metrics = self._worker.metrics

@@ -5,17 +5,23 @@ does for a request as long as some tens; and what is done within the time that a
 not wait behind longer ones.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from runtime.bars import decode_body
+from runtime.bars_endpoints import BARS, SHORT_BODY, SYMBOL_BARS, answer_next, answer_short, is_short
 from runtime.batch_endpoint import ARROW, NPY, RAW, preferred_reply, start_batch
 from runtime.bodies import JSON
+from runtime.forecast import check_ticker
 from runtime.gate import count_rows
 from runtime.inference_endpoints import INFER, JSON_LENGTH, OCTETS
 from runtime.inference_json import decode_request, encode_reply
 from runtime.inference_service import SMALL_BYTES, answer_inference
+from runtime.offer import offer_bars
 from runtime.problems import Problem
+from runtime.stages import Stopwatch
 from runtime.worker import Worker
 
 MOST_BYTES = 1 << 17
@@ -23,7 +29,7 @@ MOST_BYTES = 1 << 17
 
 BATCH = "/predict/batch"
 
-PATHS = (BATCH.encode(), b"/v2/models/")
+PATHS = (BATCH.encode(), BARS.encode(), b"/v2/models/", b"/symbols/")
 """What the target of a request begins with that may be short."""
 
 _CONTENT_TYPES = {
@@ -34,6 +40,7 @@ _CONTENT_TYPES = {
     RAW.encode(): RAW,
 }
 _JSON_LENGTH = JSON_LENGTH.lower().encode()
+_SYMBOL = re.compile(rb"/symbols/([A-Za-z0-9^._=:-]+)/bars")  # nothing in it is escaped
 _LONGEST_ACCEPT = 256
 _MOST_DIGITS = 15
 
@@ -66,11 +73,12 @@ class ShortRequest(NamedTuple):
     route : str
         By which it is counted.
     answer : callable
-        Predicts the rows of the whole body and counts them, in a worker; raises Problem.
+        Predicts what the whole body asks for and counts it, by the worker, the body and when the request began. Raises
+        Problem or returns None, and has done nothing then, where the application has to.
     """
 
     route: str
-    answer: Callable[[Worker, bytes], Reply]
+    answer: Callable[[Worker, bytes, int], Reply | None]
 
 
 def short_request(worker: Worker, target: bytes, headers: Mapping[bytes, bytes], length: int) -> ShortRequest | None:
@@ -90,6 +98,8 @@ def short_request(worker: Worker, target: bytes, headers: Mapping[bytes, bytes],
     kind = _CONTENT_TYPES.get(headers.get(b"content-type", b""))
     if kind is None or length > MOST_BYTES or b"content-encoding" in headers:
         return None
+    if target.endswith(b"/bars"):
+        return _bars(worker, target) if kind == JSON and length <= SHORT_BODY else None
     if not worker.model.predictor.takes_a_moment(count_rows(worker, BATCH, headers)):
         return None
     if target == BATCH.encode():
@@ -109,7 +119,7 @@ def _batch(kind: str, accept: bytes) -> ShortRequest | None:
     return None if answer == ARROW else ShortRequest(BATCH, partial(_answer_batch, kind, answer, columns))
 
 
-def _answer_batch(kind: str, answer: str, columns: bool, worker: Worker, body: bytes) -> Reply:
+def _answer_batch(kind: str, answer: str, columns: bool, worker: Worker, body: bytes, started: int) -> Reply:
     rows, work = start_batch(worker.model, kind, answer, columns, fail=False, max_rows=worker.settings.max_batch_rows)
     rows.feed(body)
     rows.close()
@@ -125,7 +135,7 @@ def _inference(json_length: bytes | None) -> ShortRequest | None:
     return ShortRequest(INFER, partial(_answer_inference, None if json_length is None else int(json_length)))
 
 
-def _answer_inference(json_length: int | None, worker: Worker, body: bytes) -> Reply:
+def _answer_inference(json_length: int | None, worker: Worker, body: bytes, started: int) -> Reply:
     model = worker.model
     inference = decode_request(body, json_length, model.card, worker.settings.max_batch_rows)
     counts, (length, content) = answer_inference(model, inference, encode_reply)
@@ -133,3 +143,24 @@ def _answer_inference(json_length: int | None, worker: Worker, body: bytes) -> R
     if length is None:
         return Reply(content, JSON)
     return Reply(content, OCTETS, b"%b: %d\r\n" % (_JSON_LENGTH, length))
+
+
+def _bars(worker: Worker, target: bytes) -> ShortRequest | None:
+    if not offer_bars(worker.model.card.feature_specification).offered:
+        return None
+    if target == BARS.encode():
+        return ShortRequest(BARS, _answer_bars)
+    symbol = _SYMBOL.fullmatch(target)
+    if symbol is None or worker.settings.workers > 1:
+        return None
+    return ShortRequest(SYMBOL_BARS, partial(_answer_bar, symbol[1].decode()))
+
+
+def _answer_bars(worker: Worker, body: bytes, started: int) -> Reply | None:
+    asked, watch = decode_body(body), Stopwatch(started)
+    return Reply(answer_short(worker, asked, watch), JSON) if is_short(asked, worker) else None
+
+
+def _answer_bar(ticker: str, worker: Worker, body: bytes, started: int) -> Reply:
+    check_ticker(ticker, "ticker")
+    return Reply(answer_next(worker, ticker, body), JSON)

@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from features_fast import WARM_UP
 from runtime.lane import FastLane
+from tests.bars import columns
 from tests.runtime.conftest import random_rows
 from tests.serving import DEADLINE_SECONDS, RunningServer, running_server
 
@@ -207,9 +209,54 @@ INFERENCES = {
     "inference, then close": ([infer(tensor(), b"Connection: close", b"X-Request-ID: mine")], 1),
 }
 
+HISTORY = {
+    name: values if name == "date" else [round(value, 2) for value in values]
+    for name, values in columns(0, WARM_UP + 1).items()
+}
+NEXT = {"open": 100.0, "high": 102.5, "low": 99.0, "close": 101.5, "volume": 5e5, "date": "2026-01-05"}
+
+
+def bars(document: object, *headers: bytes, query: bytes = b"") -> bytes:
+    """Return the bytes of a request with bars."""
+    return post(json.dumps(document).encode(), *headers, path=b"/predict/bars" + query)
+
+
+def symbol(document: object, method: bytes = b"POST", path: bytes = b"/symbols/ABC/bars") -> bytes:
+    """Return the bytes of a request for a symbol."""
+    body = b"" if document is None else json.dumps(document).encode()
+    return post(body, path=path).replace(b"POST", method, 1)
+
+
+SEED, FORGET = symbol({"bars": HISTORY}, b"PUT"), symbol(None, b"DELETE", b"/symbols/ABC")
+BARS = {
+    "bars": ([bars({"bars": HISTORY})], 1),
+    "bars as rows": ([bars({"bars": [list(row) for row in zip(*HISTORY.values(), strict=True)]})], 1),
+    "bars, too few": ([bars({"bars": {name: values[1:] for name, values in HISTORY.items()}})], 1),
+    "bars, one impossible": ([bars({"bars": {**HISTORY, "close": [-1.0] * (WARM_UP + 1)}})], 1),
+    "bars of tickers": ([bars({"tickers": {"ABC": HISTORY}})], 1),
+    "all bars": ([bars({"bars": HISTORY}, query=b"?all=true")], 1),
+    "bars of no such form": ([bars([1, 2])], 1),
+    "bars, pipelined": ([bars({"bars": HISTORY}) + post(ROW) + batch(BATCH) + bars({}) + post(ROW)], 5),
+    "a symbol": (
+        [
+            SEED,
+            symbol({"bar": NEXT}),
+            symbol({"bar": NEXT}),
+            symbol({"bar": {**NEXT, "date": None}}) + post(ROW),
+            FORGET,
+        ],
+        6,
+    ),
+    "a symbol's impossible bar": ([SEED, symbol({"bar": {**NEXT, "low": 200.0}}), symbol({"bar": NEXT}), FORGET], 4),
+    "a symbol that is not held": ([symbol({"bar": NEXT})], 1),
+    "a symbol's escaped name": ([symbol({"bar": NEXT}, path=b"/symbols/A%42C/bars")], 1),
+    "a symbol of no such name": ([symbol({"bar": NEXT}, path=b"/symbols/.ABC/bars")], 1),
+}
+
 CONVERSATIONS = {
     **BATCHES,
     **INFERENCES,
+    **BARS,
     "plain": ([post(ROW)], 1),
     "one after the other": ([post(row) for row in ROWS], 20),
     "pipelined": ([b"".join(post(row) for row in ROWS)], 20),
@@ -320,10 +367,11 @@ def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningSer
     for conversations, expected in (
         (BATCHES, {b"200", b"400", b"406", b"413", b"415", b"422"}),
         (INFERENCES, {b"200", b"400", b"404"}),
+        (BARS, {b"200", b"204", b"404", b"422"}),
     ):
         last = Counter(re.findall(rb"HTTP/1.1 (\d+)", same(lanes, *asked))[-1] for asked in conversations.values())
         assert set(last) == expected
-        assert last[b"200"] >= len(conversations) / 2
+        assert last[b"200"] >= len(conversations) / 3
 
 
 def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(lanes: tuple[RunningServer, RunningServer]) -> None:
@@ -352,6 +400,7 @@ requests = st.sampled_from(
         b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
         *(batch(BATCH, query=query) for query in (b"", b"?on_error=entry")),
         batch(ROUGH_BATCH),
+        bars({"bars": HISTORY}),
         infer(tensor()),
         infer(BINARY_HEAD + MATRIX[:2].tobytes(), json_length=len(BINARY_HEAD)),
     ]
@@ -440,10 +489,11 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
         found = re.findall(
             r"^((?:http_requests|predictions)_total\{.*\}|http_\w+_count\{.*\}) (\S+)$", text, re.MULTILINE
         )
-        return {name: float(value) for name, value in found if re.search("/predict|predictions|/infer", name)}
+        return {name: float(value) for name, value in found if re.search("/predict|predictions|/infer|/symbols", name)}
 
     before = [counts(server) for server in lanes]
-    several = [batch(BATCH), batch(ROUGH_BATCH), batch(b"[]"), infer(tensor()), infer(b"[]")]
+    several = [batch(BATCH), batch(ROUGH_BATCH), batch(b"[]"), infer(tensor()), infer(b"[]"), bars({"bars": HISTORY})]
+    several += [SEED, symbol({"bar": NEXT}), FORGET]
     mixture = [*(post(row) for row in ROWS), *several, post(b"{}")]
     same(lanes, mixture, len(mixture))
     fast, asgi = (
@@ -451,9 +501,10 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
         for server, old in zip(lanes, before, strict=True)
     )
     assert fast == asgi
-    assert (
-        sum(value for name, value in fast.items() if name.startswith("predictions_total")) == len(ROWS) + 4 + 2 + 2 + 1
-    )
+    predicted = sum(value for name, value in fast.items() if name.startswith("predictions_total"))
+    assert predicted == len(ROWS) + 4 + 2 + 2 + 3 + 1
+    for route in ("/v2/models/{model_name}/infer", "/predict/bars", "/symbols/{ticker}/bars"):
+        assert fast[f'http_requests_total{{method="POST",route="{route}",status="200"}}'] == 1
     assert fast['http_requests_total{method="POST",route="/predict/batch",status="200"}'] == 2
     assert 'http_requests_total{method="POST",route="/predict",status="422"}' in fast
 

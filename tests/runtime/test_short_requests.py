@@ -24,6 +24,7 @@ from tests.runtime.conftest import random_rows
 
 ROWS = random_rows(30, 22, seed=9)
 PATH, MODEL = BATCH.encode(), b"/v2/models/random_forest/infer"
+BARS, SYMBOL = b"/predict/bars", b"/symbols/ABC/bars"
 
 
 def rows_body(rows: NDArray[np.float32]) -> bytes:
@@ -64,7 +65,9 @@ def test_plain_heads_of_short_batches_are_taken(
     assert found is not None
     assert found.route == BATCH
     body = npy_body(ROWS) if kind == NPY else ROWS.tobytes() if kind == RAW else rows_body(ROWS)
-    assert found.answer(worker, body).kind == answer
+    reply = found.answer(worker, body, 0)
+    assert reply is not None
+    assert reply.kind == answer
 
 
 @pytest.mark.parametrize("length", [{}, {"inference-header-content-length": "300"}])
@@ -74,7 +77,14 @@ def test_plain_heads_of_short_inferences_are_taken(worker: Worker, length: dict[
     assert found.route == "/v2/models/{model_name}/infer"
 
 
-@pytest.mark.parametrize("path", [PATH, MODEL])
+@pytest.mark.parametrize(("path", "route"), [(BARS, "/predict/bars"), (SYMBOL, "/symbols/{ticker}/bars")])
+def test_plain_heads_of_bars_are_taken(worker: Worker, path: bytes, route: str) -> None:
+    found = short_request(worker, path, head(JSON, 8_800), 8_800)
+    assert found is not None
+    assert found.route == route
+
+
+@pytest.mark.parametrize("path", [PATH, MODEL, BARS, SYMBOL])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -102,6 +112,11 @@ def test_a_reply_that_needs_thought_is_left_to_the_application(worker: Worker, a
         (MODEL.replace(b"/infer", b"/versions/1/infer"), {}),
         (PATH + b"?on_error=fail", {}),
         (PATH + b"/", {}),
+        (BARS + b"?all=true", {}),
+        (BARS, {"content-type": RAW}),
+        (SYMBOL, {"content-type": RAW}),
+        (b"/symbols/A%42C/bars", {}),
+        (b"/symbols/ABC", {}),
         (MODEL, {"content-type": NPY}),
         (MODEL, {"inference-header-content-length": "-1"}),
         (MODEL, {"inference-header-content-length": "1" * 16}),
