@@ -135,6 +135,8 @@ def all_figures() -> Iterator[Figure]:
     yield from _batch(LOGISTIC, "engine", ENGINE, Sense.AT_MOST)
     yield from _batch(LOGISTIC, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS, json=(10, 15), raw=(100, 200))
     yield from _batch(FOREST, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS)
+    for model in SHORT:
+        yield from _batch(model, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS, size="small")
     what = "`/predict` forest, p99 beside batches of 100,000 rows"
     yield Figure("isolation", what, "p99 without them", Unit.MICROSECONDS, Sense.AT_MOST, 2, 1.5)
     what = "`/predict` forest, that p99"
@@ -150,11 +152,14 @@ def _cpu(model: str, peer: str, reach: float = 0.0, beyond: float = 0.0) -> Iter
     yield Figure(key, what, peer, Unit.MICROSECONDS, Sense.TIMES_LESS, reach, beyond)
 
 
-def _batch(model: str, key: str, peer: str, sense: Sense, **asked: tuple[float, float]) -> Iterator[Figure]:
+def _batch(
+    model: str, key: str, peer: str, sense: Sense, size: str = "batch", **asked: tuple[float, float]
+) -> Iterator[Figure]:
+    rows, unit = {"batch": ("10,000", Unit.MILLISECONDS), "small": ("32", Unit.MICROSECONDS)}[size]
     for form in ("json", "npy", "raw"):
-        what = f"10,000 rows, {SHORT[model]}, {form if form == 'raw' else '.npy' if form == 'npy' else 'JSON'}, CPU"
+        what = f"{rows} rows, {SHORT[model]}, {form if form == 'raw' else '.npy' if form == 'npy' else 'JSON'}, CPU"
         reach, beyond = asked.get(form, (0.0, 0.0))
-        yield Figure(f"batch/{model}/{form}/{key}", what, peer, Unit.MILLISECONDS, sense, reach, beyond)
+        yield Figure(f"{size}/{model}/{form}/{key}", what, peer, unit, sense, reach, beyond)
 
 
 FIGURES = tuple(all_figures())

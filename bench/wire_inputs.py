@@ -14,6 +14,7 @@ from bench.servers import MeasureError, Request, clean_environ
 
 BODIES = 500
 BATCH_ROWS = 10_000
+SMALL_ROWS = 32
 
 LOGISTIC = "logistic"
 FOREST = "random_forest"
@@ -39,6 +40,8 @@ class Inputs:
         Rows of a batch, float32 (BATCH_ROWS, 22).
     batches : dict
         The same batch as requests, by its form: json, npy and raw; each is answered in its own form, raw as npy.
+    small : dict
+        The first `SMALL_ROWS` of its rows in the same forms.
     large : Request
         A batch of ten times as many rows.
     """
@@ -48,6 +51,7 @@ class Inputs:
     bodies: list[bytes]
     batch_rows: NDArray[np.float32]
     batches: dict[str, Request]
+    small: dict[str, Request]
     large: Request
 
     def single(self, place: int) -> Request:
@@ -80,7 +84,8 @@ def read_inputs(model: Path) -> Inputs:
     nudge = 1.0 + 0.01 * random.standard_normal((BATCH_ROWS, test.shape[1]))
     batch_rows = np.ascontiguousarray(test[np.arange(BATCH_ROWS) % len(test)] * nudge, np.float32)
     large = npy_batch(np.tile(batch_rows, (10, 1)))
-    return Inputs(model, rows, [_document(row) for row in rows], batch_rows, _batches(batch_rows), large)
+    documents = [_document(row) for row in rows]
+    return Inputs(model, rows, documents, batch_rows, _batches(batch_rows), _batches(batch_rows[:SMALL_ROWS]), large)
 
 
 def _document(rows: NDArray[np.float32]) -> bytes:

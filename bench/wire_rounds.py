@@ -4,6 +4,7 @@ import http.client
 import os
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,17 +138,21 @@ class Rounds:
 
     def _batches(self, kind: str, inputs: Inputs, ours: Server, fastapi: Server, engine: Engine) -> None:
         """Send batches in all forms to ours, and as JSON to FastAPI."""
-        engine_seconds, theirs = [], []
-        own: dict[str, list[float]] = {form: [] for form in inputs.batches}
+        engine_seconds = []
+        own: dict[str, list[float]] = defaultdict(list)
+        theirs: dict[str, list[float]] = defaultdict(list)
+        sizes = {"batch": inputs.batches, "small": inputs.small}
         for number in range(self._rounds):
             self._progress(f"{kind}: batches, round {number + 1} of {self._rounds}")
             engine_seconds.append(engine.batch(inputs.batch_rows, _ENGINE_SECONDS))
-            for form, request in inputs.batches.items():
-                own[form].append(batch_cpu(ours, request, self._seconds))
-            theirs.append(batch_cpu(fastapi, inputs.batches["json"], self._seconds))
-        for form, found in own.items():
-            self.samples[f"batch/{kind}/{form}/engine"] = found, engine_seconds
-            self.samples[f"batch/{kind}/{form}/fastapi"] = found, theirs
+            for size, forms in sizes.items():
+                for form, request in forms.items():
+                    own[f"{size}/{kind}/{form}"].append(batch_cpu(ours, request, self._seconds))
+                theirs[size].append(batch_cpu(fastapi, forms["json"], self._seconds))
+        for key, found in own.items():
+            self.samples[f"{key}/fastapi"] = found, theirs[key.partition("/")[0]]
+        for form in inputs.batches:
+            self.samples[f"batch/{kind}/{form}/engine"] = own[f"batch/{kind}/{form}"], engine_seconds
         self.engine[kind]["batch"] = statistics.median(engine_seconds)
 
     def isolation(self, inputs: Inputs) -> None:
