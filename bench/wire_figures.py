@@ -137,6 +137,8 @@ def all_figures() -> Iterator[Figure]:
     yield from _batch(FOREST, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS)
     for model in SHORT:
         yield from _batch(model, "fastapi", f"{FASTAPI}, JSON", Sense.TIMES_LESS, size="small")
+    for key, what in (("bars", "`/predict/bars` forest, 60 bars, CPU"), ("inference", "`/v2` forest, one row, CPU")):
+        yield Figure(f"lane/{key}", what, "Tickline, LANE=asgi", Unit.MICROSECONDS, Sense.TIMES_LESS)
     what = "`/predict` forest, p99 beside batches of 100,000 rows"
     yield Figure("isolation", what, "p99 without them", Unit.MICROSECONDS, Sense.AT_MOST, 2, 1.5)
     what = "`/predict` forest, that p99"

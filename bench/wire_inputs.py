@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.dialects import npy_batch, raw_batch
+from bench.features import bars
 from bench.servers import MeasureError, Request, clean_environ
 
 BODIES = 500
 BATCH_ROWS = 10_000
 SMALL_ROWS = 32
+WINDOW_BARS = 60
 
 LOGISTIC = "logistic"
 FOREST = "random_forest"
@@ -44,6 +46,8 @@ class Inputs:
         The first `SMALL_ROWS` of its rows in the same forms.
     large : Request
         A batch of ten times as many rows.
+    others : dict
+        One request each of `bars`, the newest of `WINDOW_BARS` bars, and `inference`, a row by the Open Inference Protocol.
     """
 
     model: Path
@@ -53,6 +57,7 @@ class Inputs:
     batches: dict[str, Request]
     small: dict[str, Request]
     large: Request
+    others: dict[str, Request]
 
     def single(self, place: int) -> Request:
         """Return the request of one row."""
@@ -85,7 +90,20 @@ def read_inputs(model: Path) -> Inputs:
     batch_rows = np.ascontiguousarray(test[np.arange(BATCH_ROWS) % len(test)] * nudge, np.float32)
     large = npy_batch(np.tile(batch_rows, (10, 1)))
     documents = [_document(row) for row in rows]
-    return Inputs(model, rows, documents, batch_rows, _batches(batch_rows), _batches(batch_rows[:SMALL_ROWS]), large)
+    others = {"bars": _bars(), "inference": _inference(model.name, rows[0])}
+    small = _batches(batch_rows[:SMALL_ROWS])
+    return Inputs(model, rows, documents, batch_rows, _batches(batch_rows), small, large, others)
+
+
+def _bars() -> Request:
+    names = ("open", "high", "low", "close", "volume")
+    columns = {name: values.tolist() for name, values in zip(names, bars(WINDOW_BARS), strict=True)}
+    return Request("/predict/bars", json.dumps({"bars": columns}).encode(), _JSON)
+
+
+def _inference(name: str, row: NDArray[np.float32]) -> Request:
+    tensor = {"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row.tolist()}
+    return Request(f"/v2/models/{name}/infer", json.dumps({"inputs": [tensor]}).encode(), _JSON)
 
 
 def _document(rows: NDArray[np.float32]) -> bytes:

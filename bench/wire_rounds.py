@@ -93,6 +93,8 @@ class Rounds:
             self._predictions(kind, inputs, [*servers, nginx], engine, wrk)
             self._open_loop(kind, inputs, ours, nginx)
             self._batches(kind, inputs, ours, fastapi, engine)
+            if kind == FOREST:
+                self._others(inputs, ours, servers[1])
 
     def _predictions(self, kind: str, inputs: Inputs, servers: list[Server], engine: Engine, wrk: Wrk) -> None:
         """Load the servers in turn; what comes first in one round comes last in the next."""
@@ -154,6 +156,16 @@ class Rounds:
         for form in inputs.batches:
             self.samples[f"batch/{kind}/{form}/engine"] = own[f"batch/{kind}/{form}"], engine_seconds
         self.engine[kind]["batch"] = statistics.median(engine_seconds)
+
+    def _others(self, inputs: Inputs, ours: Server, asgi: Server) -> None:
+        """Send other short requests to both lanes, one after the other."""
+        for name, request in inputs.others.items():
+            found: tuple[list[float], list[float]] = [], []
+            for number in range(self._rounds):
+                self._progress(f"{name}, round {number + 1} of {self._rounds}")
+                for server, cpu in zip((ours, asgi), found, strict=True):
+                    cpu.append(batch_cpu(server, request, self._seconds))
+            self.samples[f"lane/{name}"] = found
 
     def isolation(self, inputs: Inputs) -> None:
         """Measure single predictions at a low rate, with and without batches beside them, on all cores."""
@@ -218,4 +230,4 @@ def batch_cpu(server: Server, request: Request, seconds: float) -> float:
 def _batch(connection: http.client.HTTPConnection, request: Request) -> None:
     status, body = request.send(connection)
     if status != 200:
-        raise MeasureError(f"a batch was answered with {status}: {body[:400]!r}")
+        raise MeasureError(f"a request was answered with {status}: {body[:400]!r}")
