@@ -47,7 +47,7 @@ class Inputs:
     large : Request
         A batch of ten times as many rows.
     others : dict
-        One request each of `bars`, the newest of `WINDOW_BARS` bars, and `inference`, a row by the Open Inference Protocol.
+        A request of `bars`, the newest of `WINDOW_BARS`, and of `inference`, a row by the Open Inference Protocol.
     """
 
     model: Path

@@ -1,4 +1,4 @@
-"""One batch under way: read, predict and write, chunk by chunk, off the event loop."""
+"""One batch under way: read, predict and write, chunk by chunk."""
 
 import time
 from typing import Protocol
