@@ -82,6 +82,7 @@ class FastLane(AsgiLane):
         self._known = worker.known_heads
         self._between = True  # the parser is at the start of a request, and the connection stays open
         self._learnt = -1  # length of the body of the plain request that the parser has just read
+        self._learnt_short: ShortRequest | None = None  # what it asked for, where it was no row
 
     def data_received(self, data: bytes) -> None:
         """Answer a request whose head is known byte for byte; let the parser read all else."""
@@ -89,18 +90,27 @@ class FastLane(AsgiLane):
             super().data_received(data)
             return
         end = data.find(_HEAD_END) + len(_HEAD_END)
-        if self._known.get(data[:end]) == len(data) - end and self._is_free():
-            self._started = perf_counter_ns()
-            try:
+        head, length = data[:end], len(data) - end
+        try:
+            if self._known.get(head) == length and self._is_free():
+                self._started = perf_counter_ns()
                 self._ask(data[end:], True, "")
-            except Problem:
-                pass  # the parser takes the request to where problems are answered
-            else:
                 return
+            known = self._known.short.get(head)
+            if known and known[1] == length and self._is_free():
+                self._started = perf_counter_ns()
+                self._identity = ""
+                self._answer_short(known[0], data[end:], True)
+                return
+        except Problem:
+            pass  # the parser takes the request to where problems are answered
         self._learnt = -1
         super().data_received(data)
-        if self._learnt == len(data) - end:
-            self._known.learn(data[:end], self._learnt)
+        if self._learnt == length:
+            if self._learnt_short is None:
+                self._known.learn(head, length)
+            else:
+                self._known.learn_short(head, self._learnt_short, length)
 
     # Parser callbacks
     def on_message_begin(self) -> None:
@@ -174,10 +184,11 @@ class FastLane(AsgiLane):
             self._hand_over()
             super().on_message_complete()
         else:
-            short, self._short, self._body = self._short, None, None
-            self._phase = Phase.IDLE
-            if short is None and self._between and self._comes_again():
+            if self._between and self._comes_again():
                 self._learnt = self._received
+                self._learnt_short = self._short
+            self._short, self._body = None, None
+            self._phase = Phase.IDLE
 
     def _is_free(self) -> bool:
         """Tell whether nothing before a request still waits for its answer, and an answer can be written."""
@@ -231,6 +242,8 @@ class FastLane(AsgiLane):
 
     def _answer_short(self, request: ShortRequest, body: bytes, keep_alive: bool) -> None:
         """Answer a few rows; raises Problem where the application has to."""
+        if request.model() is not self._worker.model:
+            raise Problem(501, "what the head asks for depends on the model")
         try:
             reply = request.answer(self._worker, body, self._started)
         except Problem:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import NamedTuple
+from weakref import ref
 
 from runtime.bars import decode_body
 from runtime.bars_endpoints import BARS, SHORT_BODY, SYMBOL_BARS, answer_next, answer_short, is_short
@@ -19,6 +20,7 @@ from runtime.gate import count_rows
 from runtime.inference_endpoints import INFER, JSON_LENGTH, OCTETS
 from runtime.inference_json import decode_request, encode_reply
 from runtime.inference_service import SMALL_BYTES, answer_inference
+from runtime.model import Model
 from runtime.offer import offer_bars
 from runtime.problems import Problem
 from runtime.stages import Stopwatch
@@ -70,6 +72,9 @@ class ShortRequest(NamedTuple):
 
     Attributes
     ----------
+    model : ref to Model
+        The model that it was asked of; where another one is served now, it may ask for something else. Weak, so that
+        a head that is remembered keeps no model from being freed.
     route : str
         By which it is counted.
     answer : callable
@@ -77,6 +82,7 @@ class ShortRequest(NamedTuple):
         Problem or returns None, and has done nothing then, where the application has to.
     """
 
+    model: ref[Model]
     route: str
     answer: Callable[[Worker, bytes, int], Reply | None]
 
@@ -103,20 +109,20 @@ def short_request(worker: Worker, target: bytes, headers: Mapping[bytes, bytes],
     if not worker.model.predictor.takes_a_moment(count_rows(worker, BATCH, headers)):
         return None
     if target == BATCH.encode():
-        return _batch(kind, headers.get(b"accept", b"*/*"))
+        return _batch(worker.model, kind, headers.get(b"accept", b"*/*"))
     if length <= SMALL_BYTES and kind in (JSON, OCTETS) and target == b"/v2/models/%b/infer" % worker.model.name:
-        return _inference(headers.get(_JSON_LENGTH))
+        return _inference(worker.model, headers.get(_JSON_LENGTH))
     return None
 
 
-def _batch(kind: str, accept: bytes) -> ShortRequest | None:
+def _batch(model: Model, kind: str, accept: bytes) -> ShortRequest | None:
     if len(accept) > _LONGEST_ACCEPT:
         return None
     try:
         answer, columns = _preferred_reply(accept.decode("latin-1"))
     except Problem:
         return None
-    return None if answer == ARROW else ShortRequest(BATCH, partial(_answer_batch, kind, answer, columns))
+    return None if answer == ARROW else ShortRequest(ref(model), BATCH, partial(_answer_batch, kind, answer, columns))
 
 
 def _answer_batch(kind: str, answer: str, columns: bool, worker: Worker, body: bytes, started: int) -> Reply:
@@ -129,10 +135,11 @@ def _answer_batch(kind: str, answer: str, columns: bool, worker: Worker, body: b
     return Reply(b"".join(pieces), answer)
 
 
-def _inference(json_length: bytes | None) -> ShortRequest | None:
+def _inference(model: Model, json_length: bytes | None) -> ShortRequest | None:
     if json_length is not None and not (json_length.isdigit() and len(json_length) <= _MOST_DIGITS):
         return None
-    return ShortRequest(INFER, partial(_answer_inference, None if json_length is None else int(json_length)))
+    length = None if json_length is None else int(json_length)
+    return ShortRequest(ref(model), INFER, partial(_answer_inference, length))
 
 
 def _answer_inference(json_length: int | None, worker: Worker, body: bytes, started: int) -> Reply:
@@ -149,11 +156,11 @@ def _bars(worker: Worker, target: bytes) -> ShortRequest | None:
     if not offer_bars(worker.model.card.feature_specification).offered:
         return None
     if target == BARS.encode():
-        return ShortRequest(BARS, _answer_bars)
+        return ShortRequest(ref(worker.model), BARS, _answer_bars)
     symbol = _SYMBOL.fullmatch(target)
     if symbol is None or worker.settings.workers > 1:
         return None
-    return ShortRequest(SYMBOL_BARS, partial(_answer_bar, symbol[1].decode()))
+    return ShortRequest(ref(worker.model), SYMBOL_BARS, partial(_answer_bar, symbol[1].decode()))
 
 
 def _answer_bars(worker: Worker, body: bytes, started: int) -> Reply | None:

@@ -333,6 +333,22 @@ def test_a_head_that_is_known_changes_no_answer(
     assert converse(fast, [plain, plain, *pieces], count + 2) == (before * 2 + alone, goes_on)
 
 
+SHORT = {name: asked for name, asked in {**BATCHES, **INFERENCES, **BARS}.items() if len(asked[0]) == 1}
+
+
+@pytest.mark.parametrize(("pieces", "count"), SHORT.values(), ids=SHORT.keys())
+def test_a_short_request_is_answered_alike_again_and_again(
+    lanes: tuple[RunningServer, RunningServer], pieces: list[bytes], count: int
+) -> None:
+    (whole,), (fast, _) = pieces, lanes
+    alone, goes_on = converse(fast, [whole], count)
+    if goes_on:
+        assert converse(fast, [whole] * 3, 3 * count) == (alone * 3, True)
+    other = whole.replace(b"Host: localhost", b"Host: another-1", 1)  # as long, and another head
+    cut = whole.index(b"\r\n\r\n") + 9
+    assert same(lanes, [whole, whole[:cut], whole[cut:], other, whole], 4 * count)
+
+
 def test_a_known_head_is_known_by_every_byte_and_by_the_length_that_follows(
     lanes: tuple[RunningServer, RunningServer],
 ) -> None:

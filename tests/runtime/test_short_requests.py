@@ -17,6 +17,7 @@ from runtime.application import Application
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.lane import FastLane
+from runtime.model import load_model
 from runtime.predictor import MOMENT_SECONDS
 from runtime.short_requests import BATCH, MOST_BYTES, short_request
 from runtime.worker import Worker
@@ -171,3 +172,20 @@ def test_an_error_that_no_one_expects_is_a_500_and_a_line_in_the_log(
     assert b"engine broke" not in reply
     assert "the engine broke" in caplog.text
     assert re.match(rb"HTTP/1.1 200 ", connection.ask(whole))
+
+
+def test_a_head_that_is_known_asks_the_model_that_is_served_now(
+    connection: InProcess, worker: Worker, second_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = {"name": "features", "shape": [1, 22], "datatype": "FP32", "data": ROWS[0].tolist()}
+    whole = request(json.dumps({"inputs": [tensor]}).encode(), JSON).replace(PATH, MODEL)
+    first, again = (json.loads(connection.ask(whole).partition(b"\r\n\r\n")[2]) for _ in range(2))
+    assert first == again
+    assert len(worker.known_heads.short) == 1
+    monkeypatch.setattr(worker._holder, "model", load_model(second_path, 1))
+    later = json.loads(connection.ask(whole).partition(b"\r\n\r\n")[2])
+    assert (first["model_version"], later["model_version"]) == ("1.0.0", "2.0.0")
+    worker.model.name = b"another"
+    worker.known_heads.clear()
+    assert connection.ask(whole).startswith(b"HTTP/1.1 200 ")  # the application knows it by its card
+    assert not worker.known_heads.short
