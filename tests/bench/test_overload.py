@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bench import overload
 from bench.overload import BATCH, PAGE, RESULTS, SINGLE, Mixture, find_capacity, load, render, verdicts
 from bench.servers import Contender, MeasureError, Request, Server
+from runtime.short_requests import MOST_BYTES
 from tests.runtime.conftest import export_forest, random_rows
 from tests.serving import running_server
+
+LONG_ROWS = MOST_BYTES // (22 * 4) + 1
 
 
 def test_the_page_is_that_of_the_results() -> None:
@@ -24,7 +28,10 @@ def test_what_is_promised_was_kept() -> None:
 def mixture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mixture]:
     folder = tmp_path_factory.mktemp("overload")
     export_forest(folder / "model.onnx", "1.0.0")
-    return folder, Mixture(folder, random_rows(3000, 22, seed=1), 0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        # So small a forest answers a batch of fewer bytes at once, and refuses none.
+        patch.setattr(overload, "BATCH_ROWS", LONG_ROWS)
+        return folder, Mixture(folder, random_rows(3000, 22, seed=1), 0.3)
 
 
 def as_measured(port: int, process: "subprocess.Popen[bytes]") -> Server:
@@ -33,7 +40,7 @@ def as_measured(port: int, process: "subprocess.Popen[bytes]") -> Server:
 
 def test_batches_are_refused_and_every_reply_is_right(mixture: tuple[Path, Mixture]) -> None:
     folder, requests = mixture
-    with running_server(folder, MAX_QUEUED_ROWS="1500", MAX_BATCH_ROWS="1000") as running:
+    with running_server(folder, MAX_QUEUED_ROWS=str(LONG_ROWS * 3 // 2), MAX_BATCH_ROWS=str(LONG_ROWS)) as running:
         server = as_measured(running.port, running.process)  # type: ignore[arg-type]
         found = load(server, requests, 1500.0, 1.0, 3)
         assert found["faults"] == {}
