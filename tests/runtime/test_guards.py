@@ -432,10 +432,13 @@ def test_a_stop_is_unready_first_and_answers_meanwhile(lane: str, workers: str, 
         server.connection() as kept,
     ):
         assert kept.post("/predict", ROW).headers.get("connection") is None
+
+        def all_say(words: str) -> bool:
+            return sum(words in line for line in server.log) == int(workers)
+
+        wait_until(lambda: all_say("certificate verified"), "every worker serves")
         server.process.terminate()
-        wait_until(
-            lambda: sum("draining: unready" in line for line in server.log) == int(workers), "every worker is unready"
-        )
+        wait_until(lambda: all_say("draining: unready"), "every worker is unready")
         assert server.request("GET", "/health/ready").status == 503
         for _ in range(5):
             with server.connection() as fresh:
