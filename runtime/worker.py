@@ -25,6 +25,7 @@ from runtime.model_holder import ModelHolder
 from runtime.reload_metrics import ReloadCollector
 from runtime.reload_request import ReloadRequest
 from runtime.rollout import Rollout, Rollouts
+from runtime.scheduling import take_usual_slices
 from runtime.selfcheck import check
 from runtime.settings import Settings
 from runtime.symbols import Symbols
@@ -143,6 +144,7 @@ class Worker:
 
 def _give_way() -> None:
     """Let this thread have the processor after the event loop's, where there are more threads than cores."""
+    take_usual_slices()
     os.nice(10)  # Linux counts niceness by thread
 
 

@@ -1,0 +1,61 @@
+"""Short slices: asked for by the event loop's thread alone, where Linux has them."""
+
+import os
+import platform
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime.scheduling import SLICE_NANOSECONDS, ask_for_short_slices, take_usual_slices
+from tests.serving import running_server
+
+
+def in_a_thread(work: object) -> list[object]:
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(work()))  # type: ignore[operator]
+    thread.start()
+    thread.join()
+    return found
+
+
+def linux() -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
+
+
+def test_the_answer_is_what_the_kernel_does() -> None:
+    assert in_a_thread(ask_for_short_slices) == [linux() >= (6, 12)]
+
+
+def test_nothing_else_of_a_thread_changes() -> None:
+    def work() -> tuple[int, int]:
+        os.nice(3)
+        ask_for_short_slices()
+        take_usual_slices()
+        return os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+
+    assert in_a_thread(work) == [(os.getpriority(os.PRIO_PROCESS, 0) + 3, os.SCHED_OTHER)]
+
+
+def test_another_policy_is_left_alone() -> None:
+    def work() -> tuple[bool, int]:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        return ask_for_short_slices(), os.sched_getscheduler(0)
+
+    assert in_a_thread(work) == [(False, os.SCHED_BATCH)]
+
+
+@pytest.mark.skipif(linux() < (6, 12), reason="needs Linux 6.12")
+def test_the_event_loop_has_short_slices_and_the_thread_of_batches_has_not(forest_path: Path) -> None:
+    def slices(process: int) -> dict[int, int]:
+        tasks = Path(f"/proc/{process}/task")
+        found = {int(task.name): (task / "sched").read_text() for task in tasks.iterdir()}
+        return {task: int(float(re.findall(r"se\.slice\s*:\s*(\S+)", text)[0])) for task, text in found.items()}
+
+    with running_server(forest_path, WORKERS="1") as server:
+        rows = b'{"features":[' + b",".join([b"[" + b",".join([b"1"] * 22) + b"]"] * 9_000) + b"]}"
+        assert server.request("POST", "/predict/batch", rows).status == 200
+        found = slices(server.process.pid)
+    assert found.pop(server.process.pid) == SLICE_NANOSECONDS
+    assert SLICE_NANOSECONDS not in found.values()
