@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter_ns
@@ -18,7 +19,7 @@ from runtime.drain import Drain
 from runtime.gate import Gate
 from runtime.heartbeat import Heartbeat
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
-from runtime.scheduling import ask_for_short_slices
+from runtime.scheduling import ask_for_short_slices, take_usual_slices
 from runtime.settings import Settings
 from runtime.stages import STARTED
 from runtime.worker import Worker
@@ -79,7 +80,8 @@ class Application:
         self._gate = Gate(routes, worker)
         Drain(self._settings.drain_seconds, worker.drain, loop)
         heartbeat = Heartbeat(self._settings.hang_seconds, loop)
-        ask_for_short_slices()  # when the threads are there that would inherit them
+        ask_for_short_slices()  # which all threads inherit that begin later
+        loop.set_default_executor(ThreadPoolExecutor(initializer=take_usual_slices))
         card = worker.model.card
         logger.info(
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
