@@ -23,7 +23,8 @@ pytestmark = pytest.mark.system
 RATE, BODIES = 400.0, 200
 
 # nginx asks the other server where one cannot be reached. A POST that has been sent it never sends again: what a server
-# has taken it must answer.
+# has taken it must answer. It must not send one, either, over a connection that a server closes at that moment: so those
+# that are idle for half of the drain are closed by nginx, and all others are told to close by a reply.
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -42,6 +43,7 @@ http {{
     server 127.0.0.1:{first} max_fails=0;
     server 127.0.0.1:{second} max_fails=0;
     keepalive 32;
+    keepalive_timeout 500ms;
   }}
   server {{
     listen 127.0.0.1:{port};
