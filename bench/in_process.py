@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from runtime.application import Application
 from runtime.board import COMMITTED, PROPOSED, Board
 from runtime.metrics import WORDS
+from runtime.scheduling import take_usual_slices
 from runtime.settings import read_settings
 
 _PATIENT = {"HANG_SECONDS": "86400"}  # between two calls this loop stands still
@@ -167,5 +168,6 @@ def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str)
         task.cancel()
 
     asyncio.run(live())
+    take_usual_slices()  # this thread, and what it starts, goes on as something else than an event loop
     application.worker.coalescer._loop = cast(Any, loop)  # the one that it was started by is closed
     return application

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.system
 RATE, BODIES = 400.0, 200
 
 # nginx asks the other server where one cannot be reached. A POST that has been sent it never sends again: what a server
-# has taken it must answer. It must not send one, either, over a connection that a server closes at that moment: so those
-# that are idle for half of the drain are closed by nginx, and all others are told to close by a reply.
+# has taken it must answer. Nor may it send one over a connection that a server closes at that moment: so those that are
+# idle for half of the drain are closed by nginx, and all others are told to close by a reply.
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
