@@ -195,7 +195,8 @@ def test_the_pod_has_time_to_leave_and_then_to_drain() -> None:
 def test_a_server_that_is_stopped_refuses_new_connections_and_answers_what_it_has(model: Path) -> None:
     with running_server(model) as running, running.raw() as begun, running.raw() as idle:
         head = (
-            b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            b"POST /predict/batch?on_error=fail HTTP/1.1\r\nHost: x\r\n"  # which the application answers, however small
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         )
         body = ROW.replace(b"[", b"[[", 1).replace(b"]", b"]]", 1)
         begun.sendall(head % len(body) + body[:10])
