@@ -51,6 +51,10 @@ _ASKS_MORE = frozenset({_TRANSFER_ENCODING, _DEADLINE, b"expect", b"upgrade", b"
 _HEAD_END = b"\r\n\r\n"
 
 
+class _ElsewhereError(Exception):
+    """A request is answered by the application after all."""
+
+
 class FastLane(AsgiLane):
     """One connection of which this class answers the predictions; see `AsgiLane` for the rest of it.
 
@@ -102,7 +106,7 @@ class FastLane(AsgiLane):
                 self._identity = ""
                 self._answer_short(known[0], data[end:], True)
                 return
-        except Problem:
+        except (Problem, _ElsewhereError):
             pass  # the parser takes the request to where problems are answered
         self._learnt = -1
         super().data_received(data)
@@ -180,7 +184,7 @@ class FastLane(AsgiLane):
                 self._answer_short(self._short, body, keep_alive)
             else:
                 self._ask(body, keep_alive, self._identity)
-        except Problem:
+        except (Problem, _ElsewhereError):
             self._hand_over()
             super().on_message_complete()
         else:
@@ -241,17 +245,15 @@ class FastLane(AsgiLane):
         return headers if self._worker.predict_tokens.admit(headers.get(_AUTHORIZATION, b"")) else None
 
     def _answer_short(self, request: ShortRequest, body: bytes, keep_alive: bool) -> None:
-        """Answer a few rows; raises Problem where the application has to."""
+        """Answer a few rows; raises `_ElsewhereError` where the application has to."""
         if request.model() is not self._worker.model:
-            raise Problem(501, "what the head asks for depends on the model")
+            raise _ElsewhereError  # what a head asks for depends on the model
         try:
             reply = request.answer(self._worker, body, self._started)
-        except Problem:
-            raise
-        except Exception as error:  # it comes again where it is logged
-            raise Problem(500, "an unexpected error") from error
+        except Exception as error:  # whatever it is, it comes again where it is worded or logged
+            raise _ElsewhereError from error
         if reply is None:
-            raise Problem(501, "no short request")
+            raise _ElsewhereError
         self._coalescer.flush()  # what was asked before it is answered before it
         self.answer(reply.content, keep_alive, self._identity, reply.kind, reply.more)
         metrics = self._worker.metrics

@@ -13,6 +13,7 @@ import sys
 SLICE_NANOSECONDS = 100_000
 """The shortest that the kernel grants."""
 
+_SET, _GET = 0, 1
 _CALLS = {"x86_64": (314, 315), "aarch64": (274, 275)}
 """Numbers of `sched_setattr` and `sched_getattr`, which the C library does not offer everywhere."""
 
@@ -31,15 +32,23 @@ def take_usual_slices() -> None:
     _ask(0)
 
 
+def slice_of(thread: int = 0) -> int:
+    """Return the slice of a thread in nanoseconds, by default of the calling one; 0 where the kernel does not say."""
+    found = ctypes.create_string_buffer(_ATTRIBUTES.size)
+    if not _call(_GET, thread, found, _ATTRIBUTES.size):
+        return 0
+    return int(_ATTRIBUTES.unpack(found.raw)[_RUNTIME])
+
+
 def _ask(nanoseconds: int) -> bool:
-    calls = _CALLS.get(platform.machine()) if sys.platform == "linux" else None
-    if calls is None or os.sched_getscheduler(0) != os.SCHED_OTHER:  # who chose another policy knows better
+    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:  # who chose another policy knows better
         return False
-    set_call, get_call = calls
-    syscall = ctypes.CDLL(None).syscall
     nice = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread
     wanted = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, nanoseconds, 0, 0, 0, 0)
-    found = ctypes.create_string_buffer(_ATTRIBUTES.size)
-    if syscall(set_call, 0, wanted, 0) or syscall(get_call, 0, found, _ATTRIBUTES.size, 0):
-        return False
-    return bool(_ATTRIBUTES.unpack(found.raw)[_RUNTIME] == nanoseconds)
+    return _call(_SET, 0, wanted) and slice_of() == nanoseconds
+
+
+def _call(which: int, thread: int, *arguments: object) -> bool:
+    """Make a call of the system; return whether it could be made."""
+    numbers = _CALLS.get(platform.machine()) if sys.platform == "linux" else None
+    return numbers is not None and ctypes.CDLL(None).syscall(numbers[which], thread, *arguments, 0) == 0
