@@ -62,7 +62,7 @@ def test_every_form_is_checked_on_the_wire(tmp_path: Path) -> None:
         traffic = Traffic(samples)
         with running_server(models[0], MAX_QUEUED_MS="60000") as server:  # none is refused on a busy machine
             sockets = Sockets("127.0.0.1", server.port, 4)
-            run(sockets, [sample.request for sample in samples], 2000.0, len(samples), watcher=traffic)
+            run(sockets, [sample.request for sample in samples], 2000.0, len(samples), watcher=traffic, patience=60.0)
             sockets.close()
         traffic.close()
         forms = {sample.form for sample in samples}
