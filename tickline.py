@@ -4,8 +4,10 @@ What a command or a client needs is imported only when it is asked for.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = parse(arguments)
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()  # here a full disk or a closed pipe can still be told
+        return status
     except TicklineError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
@@ -91,10 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             extra = error.name
         return _fail(f"{error.name} is not installed: pip install 'tickline[{extra}]'")
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing is left to say
+        _drop_output()  # its reader has gone: nothing is left to say
         return 1
+    except OSError as error:
+        _drop_output()
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
     except KeyboardInterrupt:
         return 130
+
+
+def _drop_output() -> None:
+    """Send what is left of the output nowhere, so that Python does not fail on it a second time at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(reason: str) -> int:

@@ -1,38 +1,82 @@
 """What `tickline predict` and `tickline explain` are given: a row, a file of rows, or a CSV file of bars."""
 
 import csv
+import json
 import math
+import re
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from features_fast.columns import match_bar_columns
+from features_fast.columns import BAR_COLUMNS, match_bar_columns, plain_name
 from features_fast.errors import TicklineError
 from features_fast.foreign_text import TextTable, read_number, read_table
-from runtime.bars_csv import CellError, CsvBars, is_bars, read_bars
+from runtime.bars_csv import CellError, CsvBars, is_bars, read_bars, read_places
+from runtime.problems import Problem
 
 KINDS = "a JSON row, or a file: .csv of bars or of features, .npy of rows, .json of one row"
+
+_BAR_FIELD = re.compile(r"(?:bars|tickers\.(?P<ticker>.+))\.(?P<name>\w+)\[(?P<index>\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of features as the bodies of requests: `/predict` for one that was given as JSON, else `/predict/batch`."""
+    """Rows of features as the bodies of requests: `/predict` for one that was given as JSON, else `/predict/batch`.
+
+    Attributes
+    ----------
+    not_bars : str
+        Of a table: why it was not read as bars.
+    """
 
     body: bytes
     single: bool
+    not_bars: str = ""
+
+    def explain(self, refusal: str) -> str:
+        """Return why these rows are refused; of a table that may have been meant as bars, why it is none as well."""
+        return f"{refusal}; as bars: {self.not_bars}" if self.not_bars else refusal
 
 
 @dataclass(frozen=True, slots=True)
 class BarSeries:
-    """Bars as the body of a request to `/predict/bars`."""
+    """Bars as the body of a request to `/predict/bars`, and as they were read, by ticker."""
 
     body: bytes
+    name: str
+    found: dict[str, CsvBars]
+
+    def explain(self, refusal: str) -> str:
+        """Return why these bars are refused, with their place in the file for that in the request."""
+        field = _BAR_FIELD.match(refusal)
+        bars = field and self.found.get(field["ticker"] or next(iter(self.found)))
+        if not field or not bars or field["name"] not in bars.names:
+            return refusal
+        return f"{self.name}, {bars.place(int(field['index']), field['name'])}{refusal.removeprefix(field[0])}"
 
 
 Input = Rows | BarSeries
+
+
+@contextmanager
+def explaining(given: Input) -> Iterator[None]:
+    """Refuse what was given in the words of where it came from."""
+    try:
+        yield
+    except Problem as problem:
+        raise TicklineError(explain_problem(given, problem.members)) from None
+
+
+def explain_problem(given: Input, members: Mapping[str, Any]) -> str:
+    """Return the one line that problem details become; where all tickers have failed, it is the first one's."""
+    first: Mapping[str, Any] = next(iter(members.get("errors", {}).values()), members)
+    return given.explain(str(first["detail"]))
 
 
 def read_input(text: str) -> Input:
@@ -43,33 +87,38 @@ def read_input(text: str) -> Input:
     TicklineError
         There is no such file, or it is none of these; the message names the line and the column.
     """
-    if text == "-":
-        given = sys.stdin.read()
-        return _row(given) if given.lstrip()[:1] in ("[", "{") else _read_csv("standard input", given)
     if text.lstrip()[:1] in ("[", "{"):
-        return _row(text)
-    path = Path(text)
+        return _row("INPUT", text)
+    path, name = Path(text), "standard input" if text == "-" else text
+    kind = path.suffix.lower()
     try:
-        if path.suffix == ".npy":
+        if kind == ".npy":
             return _read_npy(path)
-        content = path.read_text("utf-8-sig")
+        content = (sys.stdin.buffer.read() if text == "-" else path.read_bytes()).decode("utf-8-sig")
     except FileNotFoundError:
         raise TicklineError(f"there is no file {text!r}; expected {KINDS}") from None
     except OSError as error:
-        raise TicklineError(f"{text}: cannot be read: {error.strerror}") from None
+        raise TicklineError(f"{name}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise TicklineError(f"{text}: expected text in UTF-8; {KINDS}") from None
-    return _row(content) if path.suffix == ".json" else _read_csv(text, content)
+        raise TicklineError(f"{name}: expected text in UTF-8; {KINDS}") from None
+    if kind == ".json" or (text == "-" and content.lstrip()[:1] in ("[", "{")):
+        return _row(name, content)
+    return _read_csv(name, content)
 
 
-def _row(text: str) -> Rows:
+def _row(name: str, text: str) -> Rows:
+    try:
+        json.loads(text)  # takes NaN too, which the model's decoder refuses by the feature's name
+    except (ValueError, RecursionError) as error:
+        raise TicklineError(f"{name}: expected a row as JSON: {error}") from None
     return Rows(b'{"features":' + text.strip().encode() + b"}", single=True)
 
 
 def _read_npy(path: Path) -> Rows:
     """Read a matrix of rows, or a single one."""
     try:
-        matrix = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            matrix = np.lib.format.read_array(file, allow_pickle=False)
     except ValueError as error:
         raise TicklineError(f"{path}: expected a matrix of numbers in NumPy's format: {error}") from None
     if matrix.ndim not in (1, 2) or matrix.dtype.kind not in "fiu" or not matrix.size:
@@ -86,28 +135,43 @@ def _read_csv(name: str, text: str) -> Input:
         table = read_table(text)
         if not table.rows:
             raise TicklineError(f"expected a header and at least one line below it; {KINDS}")
-        return _bars(read_bars(table)) if is_bars(table) else _features(table)
+        return _bars(name, read_bars(table)) if is_bars(table) else _features(table)
     except (TicklineError, csv.Error) as error:
         raise TicklineError(f"{name}, {error}") from None
 
 
 def _features(table: TextTable) -> Rows:
     """Return rows by the names of features; dates and tickers are not among them."""
+    for column in table.header:
+        if table.header.count(column) > 1:
+            raise TicklineError(f"expected each column once, got {column!r} {table.header.count(column)} times")
     marks = match_bar_columns(table.header, required=(), optional=("Date", "Ticker")).values()
     places = {column: place for place, column in enumerate(table.header) if column not in marks}
     rows = [
         {column: _number(f"line {line}, column {column}", cells[place]) for column, place in places.items()}
         for line, cells in zip(table.lines, table.rows, strict=True)
     ]
-    return Rows(msgspec.json.encode({"features": rows}), single=False)
+    return Rows(msgspec.json.encode({"features": rows}), single=False, not_bars=_why_not_bars(table))
 
 
-def _bars(found: dict[str, CsvBars]) -> BarSeries:
+def _why_not_bars(table: TextTable) -> str:
+    """Return what a table lacks that has most columns of bars; of others nothing."""
+    prices = BAR_COLUMNS[2:]
+    known = sum(any(plain_name(name) == column.lower() for name in table.header) for column in prices)
+    if 2 * known <= len(prices):
+        return ""
+    try:
+        read_places(table)
+    except TicklineError as error:
+        return str(error)
+    return ""
+
+
+def _bars(name: str, found: dict[str, CsvBars]) -> BarSeries:
     """Return bars by column, for one ticker or for each."""
     series = {ticker: bars.columns() for ticker, bars in found.items()}
-    if len(series) == 1:
-        return BarSeries(msgspec.json.encode({"bars": next(iter(series.values()))}))
-    return BarSeries(msgspec.json.encode({"tickers": series}))
+    asked = {"bars": next(iter(series.values()))} if len(series) == 1 else {"tickers": series}
+    return BarSeries(msgspec.json.encode(asked), name, found)
 
 
 def _number(place: str, cell: str) -> float:

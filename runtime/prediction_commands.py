@@ -56,6 +56,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     )
     _add_input(parser, "none: the example of the model file")
     parser.add_argument("--url", metavar="URL", help="ask a running server instead of a model file")
+    parser.add_argument("--token", metavar="TEXT", help="bearer token for the server ($PREDICT_TOKEN)")
     parser.add_argument("--all", action="store_true", help="of bars: predict every one from the 50th on")
     _add_output(parser)
     parser.set_defaults(run=_predict)
@@ -101,18 +102,29 @@ def _predict(options: argparse.Namespace) -> None:
     given = None if options.input is None else read_input(options.input)
     if options.all and not isinstance(given, BarSeries):
         raise TicklineError("--all: expected bars, got a row or rows of features")
-    reply = _ask(options.url, given, options.all) if options.url else _answer(load_chosen(options), given, options.all)
+    if options.url is None:
+        reply = _answer(load_chosen(options), given, options.all)
+    else:
+        token = os.environ.get("PREDICT_TOKEN") if options.token is None else options.token
+        reply = _ask(options.url, token, given, options.all)
     print(reply.decode() if options.json else _render(json.loads(reply)))
 
 
 def _answer(model: "Model", given: "Input | None", every_bar: bool) -> bytes:
     """Answer as a server with this model would, by the same code."""
+    from runtime.inputs import explaining
+
+    if given is None:
+        return model.answer_example()[1]
+    with explaining(given):
+        return _answer_given(model, given, every_bar)
+
+
+def _answer_given(model: "Model", given: "Input", every_bar: bool) -> bytes:
     from runtime.bars import Series, decode_body
     from runtime.forecast import answer_series, answer_tickers
     from runtime.inputs import Rows
 
-    if given is None:
-        return model.answer_example()[1]
     if isinstance(given, Rows):
         return model.answer_row(given.body)[1] if given.single else _answer_rows(model, given.body)
     _expect_bars(model)
@@ -146,11 +158,11 @@ def _expect_bars(model: "Model") -> None:
         raise TicklineError(f"bars cannot be predicted: {offer.reason}")
 
 
-def _ask(url: str, given: "Input | None", every_bar: bool) -> bytes:
+def _ask(url: str, token: str | None, given: "Input | None", every_bar: bool) -> bytes:
     """Ask a running server; its problem details become our one line."""
-    from runtime.client import Client, ClientError
+    from runtime.client import Client, ClientError, RefusedError
     from runtime.client.calls import JSON, Call
-    from runtime.inputs import Rows
+    from runtime.inputs import Rows, explain_problem
 
     if given is None:
         method, route = "GET", "/predict/demo"
@@ -161,8 +173,11 @@ def _ask(url: str, given: "Input | None", every_bar: bool) -> bytes:
     body = given.body if given else b""
     call = Call(method, route, lambda reply: reply.body, body, {"Content-Type": JSON})
     try:
-        with Client(url, timeout=_TIMEOUT_SECONDS) as client:
+        with Client(url, timeout=_TIMEOUT_SECONDS, token=token) as client:
             return client.run(call)
+    except RefusedError as error:
+        detail = explain_problem(given, error.members) if given and error.members else error.detail
+        raise TicklineError(f"--url: {error.status}: {detail}") from None
     except ClientError as error:
         raise TicklineError(f"--url: {error}") from None
 
@@ -205,7 +220,8 @@ def _prediction_rows(predictions: list[dict[str, Any]], *before: str) -> list[tu
 def _predictions(names: tuple[str, ...], rows: list[tuple[tuple[str, ...], str]], version: str) -> str:
     cells = [row for row, _ in rows]
     failed = sum(not kind for _, kind in rows)
-    title = f"{len(rows) - failed:,} predictions" + (f", {failed:,} refused" if failed else "") + f", {version}"
+    done = len(rows) - failed
+    title = f"{done:,} prediction{'s' * (done != 1)}" + (f", {failed:,} refused" if failed else "") + f", {version}"
     colours = ["" if kind else "red" for _, kind in rows]
     left = tuple(range(len(names) + 1 + bool(failed) + 1)) if failed else tuple(range(len(names) + 1))
     return render_table((*names, "label", "probability"), cells, title=title, left=left, colours=colours)
@@ -237,18 +253,25 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _fill_row(model: "Model", text: str | None) -> None:
     """Put what is to be explained into the predictor's one row: the example, a row, or the last one of several."""
+    from runtime.inputs import explaining, read_input
+
+    if text is None:
+        model.predictor.row[:] = model.predictor.example
+        return
+    given = read_input(text)
+    with explaining(given):
+        _fill_given(model, given)
+
+
+def _fill_given(model: "Model", given: "Input") -> None:
     import msgspec
 
     from features_fast import BarError, compute_last
     from runtime.bars import Series, decode_body
     from runtime.forecast import check_length
-    from runtime.inputs import Rows, read_input
+    from runtime.inputs import Rows
 
     row = model.predictor.row
-    if text is None:
-        row[:] = model.predictor.example
-        return
-    given = read_input(text)
     if isinstance(given, Rows):
         body = given.body
         if not given.single:
@@ -259,7 +282,7 @@ def _fill_row(model: "Model", text: str | None) -> None:
     _expect_bars(model)
     series = decode_body(given.body)
     if not isinstance(series, Series):
-        raise TicklineError(f"{text}: expected the bars of one ticker, got {len(series)} tickers")
+        raise TicklineError(f"{given.name}: expected the bars of one ticker, got {len(series)} tickers")
     check_length(series)
     try:
         row[:] = compute_last(*series.fields)

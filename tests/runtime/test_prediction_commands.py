@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +72,7 @@ def test_a_row_on_a_file(forest_path: Path, capsys: Capture) -> None:
 
 def test_a_row_on_standard_input(forest_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     row = dict.fromkeys(FEATURE_NAMES, 0.5)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(row)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(row).encode("utf-8-sig"))))
     found = json.loads(printed(capsys, "predict", "-", "--model-path", str(forest_path), "--json"))
     assert found["prediction_label"] in ("UP", "DOWN")
 
@@ -122,7 +125,7 @@ def test_bars_of_two_tickers(forest_path: Path, tmp_path: Path, capsys: Capture)
     path = tmp_path / "two.csv"
     path.write_text("\n".join(lines))
     text = printed(capsys, "predict", str(path), "--model-path", str(forest_path)).splitlines()
-    assert text[0] == "1 predictions, 1 refused, model 1.0.0"
+    assert text[0] == "1 prediction, 1 refused, model 1.0.0"
     assert text[3].split()[:2] == ["AAA", "59"]
     assert "expected at least 50 bars, got 10" in text[4]
 
@@ -135,6 +138,8 @@ def test_bars_of_two_tickers(forest_path: Path, tmp_path: Path, capsys: Capture)
         ("open,high,low,close,volume\n", "expected a header and at least one line"),
         ("open,high,low,close,volume\n2,2,1,2,3\n", "bars: expected at least 50 bars, got 1"),
         ("SMA_5,SMA_10\n1,2\n", "missing"),
+        ("SMA_5,SMA_10,SMA_5\n1,2,3\n", "expected each column once, got 'SMA_5' 2 times"),
+        ("first,high,low,close,volume\n1,2,1,2,3\n", "; as bars: expected a column for Open, got 'first', "),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(
@@ -152,6 +157,77 @@ def test_what_is_no_input_is_said(forest_path: Path, tmp_path: Path, capsys: Cap
     np.save(tmp_path / "rows.npy", np.full((2, 22), np.nan))
     assert "got others in row 0" in refused(capsys, "predict", str(tmp_path / "rows.npy"), *where)
     assert "cannot be read" in refused(capsys, "predict", str(tmp_path), *where)
+
+
+def test_a_bad_bar_is_named_by_its_line(
+    forest_path: Path, roomy: RunningServer, tmp_path: Path, capsys: Capture
+) -> None:
+    bars = lists(0, BARS)
+    bars[3][4] = -5.0
+    lines = [",".join(map(str, bar)) for bar in reversed(bars)]
+    path = tmp_path / "newest_first.csv"
+    for head, more in (("", [""]), (",ticker", [",A", ",B"])):
+        path.write_text(
+            "\n".join([f"Date,Open,High,Low,close,Volume{head}", *(f"{x}{y}" for y in more for x in lines)])
+        )
+        for place in (("--model-path", str(forest_path)), ("--url", f"http://127.0.0.1:{roomy.port}")):
+            error = refused(capsys, "predict", str(path), *place)
+            assert f"{path}, line {BARS - 3 + 1}, column close: must be a positive finite number, not -5.0" in error
+    path.write_text("\n".join(["Date,Open,High,Low,close,Volume", *lines]))
+    assert f"line {BARS - 3 + 1}, column close" in refused(
+        capsys, "explain", str(path), "--model-path", str(forest_path)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("rows.npy", b"", "expected a matrix of numbers in NumPy's format"),
+        ("row.json", b"", "expected a row as JSON: Expecting value"),
+        ("row.JSON", b"[1, 2", "expected a row as JSON: Expecting ',' delimiter: line 1 column 6"),
+        ("bars.csv", "Börse".encode("latin-1"), "expected text in UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    name: str, content: bytes, fault: str, forest_path: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert f"{path}: {fault}" in refused(capsys, "predict", str(path), "--model-path", str(forest_path))
+
+
+def test_standard_input_in_another_encoding(
+    forest_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Börse".encode("latin-1"))))
+    error = refused(capsys, "predict", "-", "--model-path", str(forest_path))
+    assert "standard input: expected text in UTF-8" in error
+
+
+def test_an_empty_url_is_no_model_file(forest_path: Path, capsys: Capture) -> None:
+    assert "--url: expected http" in refused(capsys, "predict", "--url", "", "--model-path", str(forest_path))
+
+
+def test_a_server_that_asks_for_a_token(forest_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_server(forest_path, PREDICT_TOKENS="one,two") as running:
+        url = ("--url", f"http://127.0.0.1:{running.port}")
+        assert "401" in refused(capsys, "predict", *url)
+        assert json.loads(printed(capsys, "predict", *url, "--token", "two", "--json"))["model_version"] == "1.0.0"
+        monkeypatch.setenv("PREDICT_TOKEN", "one")
+        assert json.loads(printed(capsys, "predict", *url, "--json"))["model_version"] == "1.0.0"
+
+
+def test_output_that_cannot_be_written(forest_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "tickline", "predict", "--model-path", str(forest_path)]
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environ)
+    assert (told.returncode, told.stderr) == (1, "tickline: No space left on device\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    silent = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environ)
+    os.close(writing)
+    assert (silent.returncode, silent.stderr) == (1, "")
 
 
 def test_a_server_is_asked(roomy: RunningServer, tmp_path: Path, capsys: Capture) -> None:
