@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 
 from features_fast.errors import TicklineError
 
@@ -16,12 +17,41 @@ _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _EITHER = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
-_SECONDS, _MILLISECONDS = re.compile(r"\d{9,10}"), re.compile(r"\d{12,13}")
+_ISO = re.compile(r"\d{4}-\d\d")
 _DAYS = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y"),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S")
+_EPOCHS = {"seconds": (re.compile(r"\d{9,10}"), 1), "milliseconds": (re.compile(r"\d{12,13}"), 1000)}
+_FORMS = (*_EPOCHS, *(days + times for days in _DAYS for times in _TIMES))
+_AT_ONCE = 1 << 14
+"""Dates of a long column that are looked at together, where those of several tickers are the same."""
+
+HEAD_LINES = 3
+"""Most lines above the first row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands above the rows of a table.
+
+    Attributes
+    ----------
+    header : list of str
+        Names of its columns, without blanks around them.
+    delimiter : str
+        What parts cells.
+    lines : int
+        How many there are, up to `HEAD_LINES`.
+    ticker : str or None
+        That of all rows, where it stands here.
+    """
+
+    header: list[str]
+    delimiter: str = ","
+    lines: int = 1
+    ticker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +76,34 @@ class TextTable:
     commas_part: bool
 
 
-def read_table(text: Iterable[str] | str) -> TextTable:
-    """Read a table whose cells are parted by commas, semicolons, tabs or bars; lines without a word are left out.
+def read_head(lines: Sequence[str]) -> Head:
+    """Read the head of a table whose cells are parted by commas, semicolons, tabs or bars.
 
-    The three heads of a download by yfinance become one.
+    The three lines of a download by yfinance become one.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The first ones, `HEAD_LINES` or all.
+
+    Raises
+    ------
+    csv.Error
+        This is no table.
+    """
+    first = lines[0] if lines else ""
+    delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
+    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    if header[:1] == ["Price"]:
+        second, third = islice(chain(csv.reader(lines[1:HEAD_LINES], delimiter=delimiter), [[], []]), 2)
+        if (second[:1], third[:1]) == (["Ticker"], ["Date"]):
+            tickers = set(second[1:])
+            return Head(["Date", *header[1:]], delimiter, HEAD_LINES, tickers.pop() if len(tickers) == 1 else None)
+    return Head(header, delimiter)
+
+
+def read_table(text: Iterable[str] | str) -> TextTable:
+    """Read a table, whose head may be any that `read_head` knows; lines without a word are left out.
 
     Raises
     ------
@@ -59,26 +113,22 @@ def read_table(text: Iterable[str] | str) -> TextTable:
         This is no table.
     """
     lines = iter(io.StringIO(text, newline="") if isinstance(text, str) else text)
-    first = next(lines, "")
-    delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
-    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
-    reader = csv.reader(lines, delimiter=delimiter)
+    first = list(islice(lines, HEAD_LINES))
+    head = read_head(first)
+    reader = csv.reader(chain(first[head.lines :], lines), delimiter=head.delimiter)
     numbers, rows = [], []
     for row in reader:
         if not any(map(str.strip, row)):
             continue
-        if len(row) != len(header):
-            raise TicklineError(
-                f"row {reader.line_num + 1}: expected {len(header)} cells as in the header, got {len(row)}"
-            )
-        numbers.append(reader.line_num + 1)
+        number = reader.line_num + head.lines
+        if len(row) != len(head.header):
+            raise TicklineError(f"row {number}: expected {len(head.header)} cells as in the header, got {len(row)}")
+        numbers.append(number)
         rows.append(row)
-    if header[:1] == ["Price"] and len(rows) > 1 and (rows[0][0], rows[1][0]) == ("Ticker", "Date"):
-        tickers, header = rows[0][1:], ["Date", *header[1:]]
-        numbers, rows = numbers[2:], rows[2:]
-        if len(set(tickers)) == 1:
-            header, rows = [*header, "Ticker"], [[*row, tickers[0]] for row in rows]
-    return TextTable(header, rows, numbers, delimiter == ",")
+    header = head.header
+    if head.ticker is not None:
+        header, rows = [*header, "Ticker"], [[*row, head.ticker] for row in rows]
+    return TextTable(header, rows, numbers, head.delimiter == ",")
 
 
 def is_empty(cell: str) -> bool:
@@ -132,6 +182,16 @@ def read_number(cell: str, *, decimal_comma: bool = False, suffixes: bool = Fals
     return factor * float(cell) if _PLAIN.fullmatch(cell) else None
 
 
+def is_iso_date(cell: str) -> bool:
+    """Return whether a cell begins as a date of ISO 8601 does."""
+    return _ISO.match(cell.strip()) is not None
+
+
+def is_other_date(cell: str) -> bool:
+    """Return whether a cell is a date of one of the forms that `rewrite_dates` knows."""
+    return bool(_read_alike([cell.strip()], _FORMS))
+
+
 def rewrite_dates(cells: Sequence[str]) -> list[str] | None:
     """Return dates of one form as ISO 8601: 01/15/2026, 15.01.2026, Jan 15, 2026 and the like, perhaps with a time;
     or seconds or milliseconds since 1970, in UTC. None where all of them are of no such form.
@@ -142,19 +202,86 @@ def rewrite_dates(cells: Sequence[str]) -> list[str] | None:
         Every date may begin with the day as well as with the month.
     """
     texts = [cell.strip() for cell in cells]
-    for form, unit in ((_SECONDS, 1), (_MILLISECONDS, 1000)):
-        if texts and all(map(form.fullmatch, texts)):
-            return [datetime.fromtimestamp(int(text) / unit, UTC).isoformat() for text in texts]
-    found = [read for days in _DAYS for times in _TIMES if (read := _read_all(texts, days + times))]
+    found = list(_read_alike(texts, _FORMS).values())
     if len(found) > 1 and found[0] != found[1]:
-        raise TicklineError(f"expected dates that tell day from month, such as 2026-01-15, got {texts[0]!r}")
+        raise _either(texts[0])
     return found[0] if found else None
+
+
+def find_date_form(cells: Iterable[str]) -> str | None:
+    """Return the form that `rewrite_dates` finds, for `rewrite_date`, of a column that is too long to be kept.
+
+    Cells that are no dates of any form are passed over; None where all are.
+
+    Raises
+    ------
+    TicklineError
+        Every date may begin with the day as well as with the month, or two of them have no form in common.
+    """
+    texts = (cell.strip() for cell in cells)
+    forms: Sequence[str] = _FORMS
+    doubtful = ""
+    while batch := list(dict.fromkeys(islice(texts, _AT_ONCE))):
+        read = _read_alike(batch, forms)
+        if not read:
+            batch, forms = _narrow(batch, forms)
+            read = _read_alike(batch, forms)
+        if not read:
+            continue
+        forms, dates = list(read), list(read.values())
+        if len(forms) == 1:
+            doubtful = ""
+        elif dates[0] != dates[1]:
+            doubtful = doubtful or batch[0]
+    if doubtful:
+        raise _either(doubtful)
+    return None if forms is _FORMS else forms[0]
+
+
+def rewrite_date(cell: str, form: str) -> str | None:
+    """Return a date of a form as ISO 8601; None where it has another."""
+    try:
+        return _read_date(cell.strip(), form)
+    except ValueError:
+        return None
+
+
+def _either(text: str) -> TicklineError:
+    return TicklineError(f"expected dates that tell day from month, such as 2026-01-15, got {text!r}")
+
+
+def _narrow(texts: Sequence[str], forms: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """Return those texts that are dates, and the forms that all of them have; raises TicklineError if none is left."""
+    dates: list[str] = []
+    for text in texts:
+        if found := _read_alike([text], forms):
+            dates.append(text)
+            forms = list(found)
+        elif is_other_date(text):
+            before = f" as {dates[-1]!r} has" if dates else ""
+            raise TicklineError(f"expected dates of one form{before}, got {text!r}")
+    return dates, forms
+
+
+def _read_alike(texts: Sequence[str], forms: Iterable[str]) -> dict[str, list[str]]:
+    """Return all dates by each form that all of them have."""
+    return {form: dates for form in forms if (dates := _read_all(texts, form))}
 
 
 def _read_all(texts: Sequence[str], form: str) -> list[str]:
     """Return all dates by one form; none where one of them has another."""
     try:
-        dates = [datetime.strptime(text, form) for text in texts]
+        return [_read_date(text, form) for text in texts]
     except ValueError:
         return []
-    return [(date if "%H" in form else date.date()).isoformat() for date in dates]
+
+
+def _read_date(text: str, form: str) -> str:
+    """Return a date of a form as ISO 8601; raises ValueError where it has another."""
+    if epoch := _EPOCHS.get(form):
+        digits, unit = epoch
+        if not digits.fullmatch(text):
+            raise ValueError(text)
+        return datetime.fromtimestamp(int(text) / unit, UTC).isoformat()
+    date = datetime.strptime(text, form)
+    return (date if "%H" in form else date.date()).isoformat()

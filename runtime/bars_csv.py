@@ -2,7 +2,6 @@
 
 import csv
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,19 +9,24 @@ import numpy as np
 
 from features_fast.columns import BAR_COLUMNS, match_bar_columns
 from features_fast.errors import TicklineError
-from features_fast.foreign_text import TextTable, has_decimal_comma, is_empty, read_number, read_table, rewrite_dates
+from features_fast.foreign_text import (
+    HEAD_LINES,
+    TextTable,
+    has_decimal_comma,
+    is_empty,
+    is_iso_date,
+    read_number,
+    read_table,
+    rewrite_dates,
+)
 from runtime.bars import FIELDS, Series, last_date
 from runtime.problems import Problem
 
 CSV = "text/csv"
 
-_ISO = re.compile(r"\d{4}-\d\d")
 _UNNAMED = {width: ("date", *FIELDS)[-width:] for width in (5, 6)}
 MOST_BARS = 25_000
 """Bars of one request as CSV, a hundred years of days: Python reads them, and single predictions wait meanwhile."""
-
-_HEADS = 3
-"""Most lines above the first bar."""
 
 _Rows = list[tuple[int, list[str]]]
 """The line and the cells of each row."""
@@ -149,7 +153,7 @@ def decode_csv(body: bytes, max_bars: int) -> Series | dict[str, Series]:
         413 where there are more lines, 422 where they cannot be read; its field names line and column.
     """
     lines, most = max(body.count(b"\n"), body.count(b"\r")), min(max_bars, MOST_BARS)
-    if lines > most + _HEADS:
+    if lines > most + HEAD_LINES:
         raise Problem(413, f"expected at most {most} bars as CSV, got {lines} lines", expected=most)
     try:
         found = read_bars(read_table(body.decode("utf-8-sig")))
@@ -209,7 +213,7 @@ def _read_numbers(rows: _Rows, place: int, column: str, decimal_comma: bool, suf
 
 def _read_dates(texts: list[str], column: str) -> list[str]:
     """Return dates as ISO 8601 where all have one form; others as they are, and whoever orders them names the first."""
-    if all(map(_ISO.match, texts)):
+    if all(map(is_iso_date, texts)):
         return texts
     try:
         return rewrite_dates(texts) or texts

@@ -31,7 +31,7 @@ ALLOWED_IN_MODULES = {
     "runtime/compiled/_kernels.py": COMPILER,
     "runtime/compiled/_walk.py": COMPILER,
     "runtime/batch_arrow.py": {"pyarrow"},
-    **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "reading", "sources")},
+    **{f"runtime/scoring/{module}.py": {"pyarrow"} for module in ("cells", "chain", "form", "reading", "sources")},
     "runtime/client/results.py": {"pandas"},
     "runtime/scoring/ray_engine.py": {"ray"},
     "runtime/grpc_server.py": {"grpc", "google"},

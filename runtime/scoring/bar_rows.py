@@ -11,7 +11,7 @@ from features_fast import PRICE_MAX, PRICE_MIN, VOLUME_MAX, WARM_UP, BarError, S
 from features_fast.bars import bar_error
 from features_fast.columns import BAR_COLUMNS
 from runtime.predictor import Predictor
-from runtime.scoring.cells import NO_TIME, dates, numbers, text
+from runtime.scoring.cells import NO_TIME, dates, text
 from runtime.scoring.reading import Block, Rejects
 from runtime.scoring.scored import Filler, Scored, check_labels, keep
 
@@ -74,7 +74,7 @@ class BarRows:
         found, good = check_labels(block, rejects)
         assert found is not None, "bars have dates"
         order, starts = _runs(block.codes)
-        fields = [numbers(block.columns[name]) for name in FIELDS]
+        fields = [block.numbers(name) for name in FIELDS]
         if order is not None:
             fields, found_in_order, good_in_order = [field[order] for field in fields], found[order], good[order]
         else:

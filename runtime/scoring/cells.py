@@ -1,12 +1,16 @@
 """Columns of any type as the arrays that are computed with; what cannot be read is marked, never guessed."""
 
+import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from features_fast.foreign_text import read_number, rewrite_date
 
 Column = Any
 """An array of pyarrow."""
@@ -15,6 +19,9 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _MICROSECONDS = pa.timestamp("us")
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a date that cannot be read."""
+
+_DATES = 1 << 14
+"""Dates of other forms that are remembered, since those of several tickers are the same."""
 
 
 def _is_text(kind: Any) -> bool:
@@ -26,28 +33,49 @@ def decoded(column: Column) -> Column:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def numbers(column: Column) -> NDArray[np.float64]:
-    """Return a column as float64, NaN where a cell is empty or no number."""
+def numbers(column: Column, *, decimal_comma: bool = False, suffixes: bool = False) -> NDArray[np.float64]:
+    """Return a column as float64, NaN where a cell is empty or no number; text as `read_number` reads it."""
     column = decoded(column)
     kind = column.type
     if _is_text(kind):
-        try:
-            column = column.cast(pa.float64())
-        except pa.ArrowInvalid:
-            plain = pc.utf8_trim_whitespace(column)
-            column = pc.if_else(pc.match_substring_regex(plain, _NUMBER), plain, None).cast(pa.float64())
-    elif pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        column = column.cast(pa.float64(), safe=False)
-    else:
+        return _read_numbers(column, decimal_comma, suffixes)
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         return np.full(len(column), np.nan)
+    column = column.cast(pa.float64(), safe=False)
+    return _filled(column)
+
+
+def _read_numbers(column: Column, decimal_comma: bool, suffixes: bool) -> NDArray[np.float64]:
+    if not decimal_comma:
+        try:
+            return _filled(column.cast(pa.float64()))
+        except pa.ArrowInvalid:
+            pass
+        plain = pc.utf8_trim_whitespace(column)
+        values = _filled(pc.if_else(pc.match_substring_regex(plain, _NUMBER), plain, None).cast(pa.float64())).copy()
+    else:
+        values = np.full(len(column), np.nan)
+    others = np.flatnonzero(np.isnan(values))
+    for row, cell in zip(others.tolist(), column.take(pa.array(others)).to_pylist(), strict=True):
+        read = read_number(cell or "", decimal_comma=decimal_comma, suffixes=suffixes)
+        values[row] = math.nan if read is None else read
+    return values
+
+
+def _filled(column: Column) -> NDArray[np.float64]:
     if column.null_count:
         column = column.fill_null(np.nan)
     values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
     return values
 
 
-def times(column: Column) -> NDArray[np.int64]:
-    """Return a column of dates as microseconds since 1970, in UTC where a zone is told; `NO_TIME` where it is none."""
+def times(column: Column, form: str | None = None) -> NDArray[np.int64]:
+    """Return a column of dates as microseconds since 1970, in UTC where a zone is told; `NO_TIME` where it is none.
+
+    Text is ISO 8601, or of a form that `features_fast.foreign_text.rewrite_date` knows.
+    """
+    if form is not None and _is_text(decoded(column[:0]).type):
+        return _rewritten(column, form)
     column = decoded(column)
     kind = column.type
     if _is_text(kind):
@@ -72,6 +100,21 @@ def _parsed(column: Column) -> Column:
         except pa.ArrowInvalid:
             continue
     return pa.array([_parse(text) for text in column.to_pylist()], pa.int64())
+
+
+def _rewritten(column: Column, form: str) -> NDArray[np.int64]:
+    """Read dates of another form than ISO 8601: each of them once."""
+    codes, names = encoded(column)
+    moments = [_rewrite(name, form) for name in names.to_pylist()]
+    # The last place is that of code -1: an empty cell.
+    values: NDArray[np.int64] = np.array([*moments, NO_TIME])[codes]
+    return values
+
+
+@lru_cache(_DATES)
+def _rewrite(text: str, form: str) -> int:
+    moment = _parse(rewrite_date(text, form))
+    return NO_TIME if moment is None else moment
 
 
 def _parse(text: str | None) -> int | None:

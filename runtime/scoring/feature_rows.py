@@ -3,7 +3,7 @@
 import numpy as np
 
 from runtime.predictor import Predictor
-from runtime.scoring.cells import numbers, text
+from runtime.scoring.cells import text
 from runtime.scoring.reading import Block, Rejects
 from runtime.scoring.scored import Filler, Scored, check_labels, keep
 
@@ -26,7 +26,7 @@ class FeatureRows:
         rejects: Rejects = list(block.broken)
         found, good = check_labels(block, rejects)
         count = len(block.rows)
-        values = [numbers(block.columns[name]) for name in self._names]
+        values = [block.numbers(name) for name in self._names]
         self._filler.begin(count)
         start = 0
         while start < count:

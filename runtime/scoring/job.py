@@ -23,7 +23,7 @@ from runtime.scoring.files import UNFINISHED, Written, flush_folder, replace, re
 from runtime.scoring.plan import Chain, make_chains
 from runtime.scoring.sources import BARS, Source, read_sources
 
-LAYOUT = 2
+LAYOUT = 3
 """Changes with the meaning of what is in a job's folder."""
 
 MANIFEST, ERRORS, SCORES, PRIVATE = "manifest.json", "errors.csv", "scores", ".job"

@@ -97,6 +97,8 @@ def make_chains(root: Path, kind: str, sources: Sequence[Source], part_rows: int
             found = list(_parquet(place, source, path) if path.suffix == ".parquet" else _csv(place, source, path))
         except TicklineError as error:
             raise TicklineError(f"{path}: {error}") from None
+        if source.form.newest_first:
+            found.reverse()
         slices += (piece for piece, _ in found)
         bounds += (bound for _, bound in found)
     if kind == FEATURES:
@@ -134,8 +136,9 @@ def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds
     bound = _constant(source)
     buffer = bytearray(min(CSV_BYTES, _SCAN_BYTES))
     with path.open("rb") as file:
-        file.readline()
-        start, line = file.tell(), 2
+        for _ in range(source.form.head_lines):
+            file.readline()
+        start, line = file.tell(), source.form.head_lines + 1
         stop, lines, quoted = start, 0, False
         while size := file.readinto(buffer):
             characters = np.frombuffer(buffer, np.uint8, size)

@@ -3,17 +3,19 @@
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from features_fast.errors import TicklineError
-from runtime.scoring.cells import Column, encoded
+from runtime.scoring.cells import Column, encoded, numbers, times
+from runtime.scoring.form import Form
 from runtime.scoring.plan import Chain, Slice
 from runtime.scoring.sources import Source, open_parquet
 
@@ -40,6 +42,8 @@ class Block:
         The names.
     broken : Rejects
         Rows that are none: they have too few or too many cells.
+    form : Form
+        How cells of text are to be read.
     """
 
     rows: NDArray[np.int64]
@@ -47,11 +51,27 @@ class Block:
     codes: NDArray[np.int32]
     tickers: Column
     broken: Rejects = field(default_factory=list)
+    form: Form = field(default_factory=Form)
 
     @property
     def count(self) -> int:
         """Rows that were read, broken ones too."""
         return len(self.rows) + len(self.broken)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column as `cells.numbers` does; a volume may have a K, M or B behind it."""
+        return numbers(self.columns[name], decimal_comma=self.form.decimal_comma, suffixes=name == "Volume")
+
+    def times(self) -> NDArray[np.int64]:
+        """Return the dates as `cells.times` does."""
+        return times(self.columns["Date"], self.form.dates)
+
+    def chosen(self, places: NDArray[Any]) -> "Block":
+        """Return the rows at some places, in their order, or where a mask is true."""
+        taken = np.flatnonzero(places) if places.dtype == np.bool_ else places
+        columns = {name: column.take(pa.array(taken)) for name, column in self.columns.items()}
+        codes = self.codes[taken] if len(self.codes) else self.codes
+        return replace(self, rows=self.rows[taken], columns=columns, codes=codes)
 
 
 def read_blocks(path: Path, source: Source, piece: Slice, chain: Chain, parallel: bool) -> Iterator[Block]:
@@ -78,6 +98,7 @@ def read_blocks(path: Path, source: Source, piece: Slice, chain: Chain, parallel
     read = _read_parquet if path.suffix == ".parquet" else _read_csv
     try:
         for block in read(path, source, piece, chain, parallel):
+            block.form = source.form
             for name, value in source.constants.items():
                 block.columns[name] = pa.repeat(pa.scalar(value, pa.string()), len(block.rows))
             if "Ticker" in block.columns:
@@ -94,9 +115,7 @@ def _of_chain(block: Block, piece: Slice, chain: Chain) -> Block:
     owned = _owned(block.codes, block.tickers, piece, chain)
     if owned.all():
         return block
-    mask = pa.array(owned)
-    columns = {name: column.filter(mask) for name, column in block.columns.items()}
-    return Block(block.rows[owned], columns, block.codes[owned], block.tickers, block.broken if piece.home else [])
+    return replace(block.chosen(owned), broken=block.broken if piece.home else [])
 
 
 def _owned(codes: NDArray[np.int32], tickers: Column, piece: Slice, chain: Chain) -> NDArray[np.bool_]:
@@ -143,17 +162,30 @@ def _read_csv(path: Path, source: Source, piece: Slice, chain: Chain, parallel: 
     with path.open("rb") as file:
         file.seek(piece.start)
         data = file.read(piece.stop - piece.start)
-    typed = _read_lines(data, source, piece, {what: _TYPES.get(what, pa.float64()) for what in source.columns})
-    if typed is None or not all(_finite(column) for column in typed.columns.values()):
+    types = {what: _TYPES.get(what, pa.float64()) for what in source.columns}
+    if source.form.dates is not None:
+        types["Date"] = _NAMES
+    block = _read_lines(data, source, piece, types)
+    if block is None or not all(_finite(column) for column in block.columns.values()):
         # Something is no number or no date as nearly all are: as text it can be told what.
-        typed = _read_lines(data, source, piece, dict.fromkeys(source.columns, pa.string()))
-    yield typed or _read_odd_lines(data, source, piece)
+        block = _read_lines(data, source, piece, dict.fromkeys(source.columns, pa.string()))
+        block = _with_words(block or _read_odd_lines(data, source, piece))
+    yield block.chosen(np.arange(len(block.rows))[::-1]) if source.form.newest_first else block
+
+
+def _with_words(block: Block) -> Block:
+    """Leave out lines without a word: spreadsheets write delimiters alone below a table."""
+    empty = np.ones(len(block.rows), np.bool_)
+    for column in block.columns.values():
+        empty &= pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+    return block.chosen(~empty) if empty.any() else block
 
 
 _BUFFER_BYTES = 1 << 20
 """Bytes of a column that are read at once: a row group of a million rows is never in memory whole."""
 
-_TYPES = {"Date": pa.timestamp("us"), "Ticker": pa.dictionary(pa.int32(), pa.string())}
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_TYPES = {"Date": pa.timestamp("us"), "Ticker": _NAMES}
 
 
 def _finite(column: Column) -> bool:
@@ -169,12 +201,13 @@ def _read_lines(data: bytes, source: Source, piece: Slice, types: dict[str, Any]
             pa_csv.ReadOptions(
                 use_threads=False, block_size=len(data) + 1, column_names=[str(n) for n in range(len(source.header))]
             ),
-            pa_csv.ParseOptions(newlines_in_values=b'"' in data),
+            pa_csv.ParseOptions(delimiter=source.form.delimiter, newlines_in_values=b'"' in data),
             pa_csv.ConvertOptions(
                 column_types={places[what]: kind for what, kind in types.items()},
                 include_columns=list(places.values()),
                 null_values=[],
                 strings_can_be_null=False,
+                decimal_point="," if source.form.decimal_comma else ".",
             ),
         )
     except pa.ArrowInvalid:
@@ -187,7 +220,7 @@ def _read_lines(data: bytes, source: Source, piece: Slice, types: dict[str, Any]
 
 def _read_odd_lines(data: bytes, source: Source, piece: Slice) -> Block:
     """Do the same with lines of any kind, row by row."""
-    reader = csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""))
+    reader = csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=source.form.delimiter)
     places = [source.header.index(name) for name in source.columns.values()]
     rows: list[int] = []
     cells: list[list[str]] = [[] for _ in places]
@@ -202,7 +235,7 @@ def _read_odd_lines(data: bytes, source: Source, piece: Slice) -> Block:
             break
         number = piece.first + reader.line_num - 1
         if len(row) != len(source.header):
-            if row:
+            if any(map(str.strip, row)):
                 broken.append((number, f"expected {len(source.header)} cells as in the header, got {len(row)}"))
             continue
         if any("\N{REPLACEMENT CHARACTER}" in row[place] for place in places):

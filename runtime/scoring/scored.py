@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.predictor import Predictor
-from runtime.scoring.cells import NO_TIME, Column, text, times
+from runtime.scoring.cells import NO_TIME, Column, text
 from runtime.scoring.reading import Block, Rejects
 
 BUFFER_ROWS = 8192
@@ -104,12 +104,16 @@ class Filler:
 def check_labels(block: Block, rejects: Rejects) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_]]:
     """Return the dates of a block, and which rows have what they need of date and ticker; others become rejects."""
     good = np.ones(len(block.rows), np.bool_)
-    found = times(block.columns["Date"]) if "Date" in block.columns else None
+    found = block.times() if "Date" in block.columns else None
     if found is not None and (wrong := found == NO_TIME).any():
         good &= ~wrong
+        form = block.form.dates
+        what = "expected an ISO 8601 date such as 2026-01-15"
+        if form is not None:
+            what = f"expected a date like the others, {form}"
         for row in np.flatnonzero(wrong).tolist():
             cell = text(block.columns["Date"], row)
-            rejects.append((int(block.rows[row]), f"Date: expected an ISO 8601 date such as 2026-01-15, got {cell}"))
+            rejects.append((int(block.rows[row]), f"Date: {what}, got {cell}"))
     if len(block.codes) and (wrong := good & (block.codes < 0)).any():
         good &= ~wrong
         rejects += ((int(row), "Ticker: expected a name, got an empty cell") for row in block.rows[wrong])

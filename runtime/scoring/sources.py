@@ -1,6 +1,5 @@
 """The files of a job, and which of their columns are read."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import pyarrow.parquet as pq
 
 from features_fast.columns import BAR_COLUMNS, REQUIRED, match_bar_columns, plain_name
 from features_fast.errors import TicklineError
-from runtime.scoring.foreign import refuse_foreign
+from features_fast.foreign_text import Head
+from runtime.scoring.form import Form, find_form, open_head
 
 BARS, FEATURES = "bars", "features"
 """What the rows of a job are."""
@@ -22,8 +22,10 @@ FORMATS = (".parquet", ".csv")
 LABELS = ("Date", "Ticker")
 """Columns that are carried along from features, where they are there."""
 
+PRICES = BAR_COLUMNS[2:6]
+"""Columns that tell how numbers are written; a volume may look like either."""
+
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_MAX_HEADER = 1 << 20
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -40,7 +42,9 @@ class Source(msgspec.Struct, frozen=True):
     columns : dict of str
         Names of the columns that are read, by what they are.
     constants : dict of str
-        Columns that have one value in the whole file, which its path tells.
+        Columns that have one value in the whole file, which its path or its head tells.
+    form : Form
+        How a CSV file is written.
     """
 
     path: str
@@ -49,6 +53,7 @@ class Source(msgspec.Struct, frozen=True):
     header: list[str]
     columns: dict[str, str]
     constants: dict[str, str | None]
+    form: Form = Form()
 
 
 def find_files(root: Path) -> list[Path]:
@@ -94,22 +99,25 @@ def read_sources(root: Path, feature_names: Sequence[str]) -> tuple[str, list[So
     Raises
     ------
     TicklineError
-        If a file cannot be read or lacks a column; the message names both.
+        If a file cannot be read, lacks a column, or may mean two things; the message names both.
     """
     kind = ""
     sources = []
     for path in find_files(root):
         below = path.relative_to(root) if path != root else Path(path.name)
         try:
-            header = read_header(path)
-            kind = kind or _kind(header, feature_names)
-            if kind == BARS and path.suffix == ".csv":
-                refuse_foreign(path, header)
-            columns, constants = _match(kind, header, feature_names, below)
+            head = _parquet_head(path) if path.suffix == ".parquet" else open_head(path)
+            kind = kind or _kind(head.header, feature_names)
+            columns, constants = _match(kind, head, feature_names, below)
+            form = Form()
+            if path.suffix == ".csv":
+                form = find_form(path, head, columns, PRICES if kind == BARS else feature_names, series=kind == BARS)
         except TicklineError as error:
             raise TicklineError(f"{path}: {error}") from None
         found = path.stat()
-        sources.append(Source(below.as_posix(), found.st_size, found.st_mtime_ns, header, columns, constants))
+        sources.append(
+            Source(below.as_posix(), found.st_size, found.st_mtime_ns, head.header, columns, constants, form)
+        )
     return kind, sources
 
 
@@ -121,20 +129,9 @@ def open_parquet(path: Path, **options: Any) -> Any:
         raise TicklineError(f"expected a Parquet file: {_line(error)}") from None
 
 
-def read_header(path: Path) -> list[str]:
-    """Return the names of a file's columns; raises TicklineError, which does not name it."""
-    if path.suffix == ".parquet":
-        with open_parquet(path) as file:
-            return list(file.schema_arrow.names)
-    try:
-        with path.open("rb") as file:
-            line = file.readline(_MAX_HEADER)
-        text = line.decode("utf-8-sig")
-        return [name.strip() for name in next(csv.reader([text], strict=True), [])]
-    except OSError as error:
-        raise TicklineError(f"cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TicklineError(f"expected a header of CSV in UTF-8: {error}") from None
+def _parquet_head(path: Path) -> Head:
+    with open_parquet(path) as file:
+        return Head(list(file.schema_arrow.names))
 
 
 def _line(error: Exception) -> str:
@@ -160,11 +157,14 @@ def _kind(header: Sequence[str], feature_names: Sequence[str]) -> str:
 
 
 def _match(
-    kind: str, header: Sequence[str], feature_names: Sequence[str], below: Path
+    kind: str, head: Head, feature_names: Sequence[str], below: Path
 ) -> tuple[dict[str, str], dict[str, str | None]]:
     """Return the columns that are read, and those that are constant."""
     told = _values(below)
-    # What the path tells stands in for columns that the file lacks.
+    if head.ticker is not None:
+        told["Ticker"] = head.ticker
+    header = head.header
+    # What is told stands in for columns that the file lacks.
     if kind == FEATURES:
         columns = _match_features(header, feature_names)
         rest = [name for name in header if name not in columns.values()]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tickline
+from tests.foreign_files import german
 from tests.runtime.scoring.twin import bars, command, write_parquet
 from tests.serving import wait_until
 from tests.system.containers import ROOT
@@ -55,19 +56,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def job(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A folder with bars, two of which are bad, and their scores by the local engine; the options of that job."""
+    """A folder with bars, two of which are bad, and their scores by the local engine; the options of that job.
+
+    The bars of one ticker are as a spreadsheet set to German writes them.
+    """
     folder = tmp_path_factory.mktemp("job")
     table = bars(30, 1000)
     table.loc[[5, 20_000], "Close"] = np.nan
-    write_parquet(table, folder / "bars.parquet", 2000)
+    write_parquet(table, folder / "in" / "bars.parquet", 2000)
+    (folder / "in" / "SAP.csv").write_bytes(german(bars(2, 1000, seed=1)[:1000]).encode())
     options = ["--model-path", models, "--part-rows", 1000]
-    assert tickline.main(command(folder / "bars.parquet", folder / "local", *options)) == 3
+    assert tickline.main(command(folder / "in", folder / "local", *options)) == 3
     return folder, options
 
 
 def _arguments(job: tuple[Path, list[Any]], out: Path, *options: Any) -> list[Any]:
     folder, same = job
-    return [PROGRAMS / "tickline", *command(folder / "bars.parquet", out, *same, "--engine", "ray", *options)]
+    return [PROGRAMS / "tickline", *command(folder / "in", out, *same, "--engine", "ray", *options)]
 
 
 def _files(folder: Path) -> dict[str, bytes]:

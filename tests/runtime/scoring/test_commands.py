@@ -238,18 +238,26 @@ def test_features_carry_date_and_ticker(forest_path: Path, tmp_path: Path) -> No
     assert (found["Ticker"].astype(str) == table["Ticker"]).all()
 
 
+@pytest.mark.parametrize("name", ["bars.parquet", "foreign.csv"])
 def test_a_killed_job_goes_on_without_loss_or_repetition(
-    forest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, forest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # the process that is killed cuts as users have it
+    monkeypatch.undo()  # the process that is killed cuts as users have it, but CSV
+    monkeypatch.setattr(plan, "CSV_BYTES", 150_000)
     table = bars(40, 2000).sort_values(["Date", "Ticker"], ignore_index=True)  # one chain, whose series go on
     table.loc[[5, 40_000], "Close"] = np.nan
-    write_parquet(table, tmp_path / "bars.parquet", 4000)
+    given = tmp_path / name
+    if name == "bars.parquet":
+        write_parquet(table, given, 4000)
+    else:
+        table[::-1].to_csv(given, sep=";", decimal=",", float_format="%.4f", date_format="%d.%m.%Y", index=False)
     whole, out = tmp_path / "whole", tmp_path / "out"
     options = ["--model-path", forest_path, "--part-rows", 1000]
-    assert tickline.main(command(tmp_path / "bars.parquet", whole, *options)) == 3
+    assert tickline.main(command(given, whole, *options)) == 3
 
-    arguments = [sys.executable, "-m", "tickline", *command(tmp_path / "bars.parquet", out, *options)]
+    code = f"from runtime.scoring import plan; import sys, tickline; plan.CSV_BYTES = {plan.CSV_BYTES}; "
+    code += "sys.exit(tickline.main(sys.argv[1:]))"
+    arguments = [sys.executable, "-c", code, *command(given, out, *options)]
     kept: dict[Path, int] = {}
     for _ in range(2):
         killed = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
@@ -262,7 +270,7 @@ def test_a_killed_job_goes_on_without_loss_or_repetition(
         assert {path: path.stat().st_mtime_ns for path in kept} == kept
         kept = {path: path.stat().st_mtime_ns for path in done}
 
-    assert tickline.main(command(tmp_path / "bars.parquet", out, *options)) == 3
+    assert tickline.main(command(given, out, *options)) == 3
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     found, once = (
         {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

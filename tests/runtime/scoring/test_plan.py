@@ -97,7 +97,8 @@ def test_lines_are_cut_outside_quotes(
     lines, expected = 2, []
     for x, y in rows:
         lines += x.count("\n") + y.count("\n")
-        expected.append((lines, x, y))
+        if x.strip() or y.strip():
+            expected.append((lines, x, y))
         lines += 1
     assert found == expected
     # Where they were not told right, all lines of a slice would be read the slow way.
