@@ -1,6 +1,7 @@
 """What each method of a client sends, and how it reads the reply: for both clients, without a connection."""
 
 import io
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -74,13 +75,18 @@ def predict(row: Any) -> Call[Prediction]:
     """One row: numbers in the model's order, or a mapping (or a Series of pandas) of all feature names."""
     index = getattr(row, "index", None)
     values: Any
+    if hasattr(row, "columns"):
+        raise ClientError("row: expected one row, got a DataFrame; predict_batch takes those, predict one of its rows")
     if isinstance(row, Mapping):
         values = {name: float(value) for name, value in row.items()}
     elif index is not None and not callable(index):  # a Series
         values = {str(name): float(value) for name, value in zip(index, row, strict=True)}
     else:
         values = row.tolist() if isinstance(row, np.ndarray) else list(row)
-    body = msgspec.json.encode({"features": values})
+    body = msgspec.json.encode({"features": values}, enc_hook=float)  # of NumPy's scalars in a list
+    if b"null" in body:
+        for place, value in values.items() if isinstance(values, dict) else enumerate(values):
+            _check_finite(f"features.{place}" if isinstance(values, dict) else f"features[{place}]", value)
     return Call("POST", "/predict", _decoded(_PREDICTION), body, {"Content-Type": JSON})
 
 
@@ -207,6 +213,8 @@ def forget_symbol(ticker: str) -> Call[None]:
 
 
 def _symbol(ticker: str) -> str:
+    if not ticker or "/" in ticker:  # the server would take it for another route
+        raise ClientError(f"ticker: expected a name without a slash, got {ticker!r}")
     return f"/symbols/{quote(ticker, safe='')}"
 
 
@@ -216,7 +224,11 @@ def metrics() -> Call[str]:
 
 
 def _matrix(rows: Any) -> NDArray[np.float32]:
-    matrix = np.ascontiguousarray(rows, np.float32)
+    try:
+        with np.errstate(over="ignore"):  # the server names a number beyond float32's range
+            matrix = np.ascontiguousarray(rows, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ClientError(f"rows: expected numbers of shape (rows, features): {error}") from None
     if matrix.ndim != 2:
         raise ClientError(f"rows: expected shape (rows, features), got {matrix.shape}")
     return matrix
@@ -247,9 +259,11 @@ def _bar_columns(bars: Any) -> dict[str, list[Any]]:
         for name in bars if isinstance(bars, Mapping) else bars.columns:
             lower = str(name).lower()
             if lower in _BAR_FIELDS:
-                columns[lower] = _numbers(bars[name])
+                columns[lower] = _numbers(lower, bars[name])
             elif lower == "date":
                 columns[lower] = _dates(bars[name])
+            elif lower in ("ticker", "symbol") and len(tickers := sorted(set(map(str, bars[name])))) > 1:
+                raise ClientError(f"bars: expected those of one ticker, got {', '.join(tickers[:3])}")
         index: Any = getattr(bars, "index", None)
         if "date" not in columns and hasattr(index, "tz_localize"):  # a DataFrame whose index is dates
             columns["date"] = _dates(index)
@@ -260,14 +274,25 @@ def _bar_columns(bars: Any) -> dict[str, list[Any]]:
         matrix = np.asarray(bars, np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != len(_BAR_FIELDS):
             raise ClientError(f"bars: expected shape (bars, {len(_BAR_FIELDS)}), got {matrix.shape}")
-        columns = dict(zip(_BAR_FIELDS, matrix.T.tolist(), strict=True))
+        columns = {name: _numbers(name, values) for name, values in zip(_BAR_FIELDS, matrix.T, strict=True)}
     return columns
+
+
+def _check_finite(place: str, value: Any) -> None:
+    """Refuse here what JSON has no number for, and what the server would call null."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise ClientError(f"{place}: expected a finite number, got {value!r}")
 
 
 def _dates(days: Iterable[Any]) -> list[str]:
     return [day if isinstance(day, str) else day.isoformat() for day in days]
 
 
-def _numbers(values: Sequence[float]) -> list[float]:
-    numbers: list[float] = np.asarray(values, np.float64).tolist()
+def _numbers(name: str, values: Any) -> list[float]:
+    array = np.asarray(values, np.float64)
+    finite = np.isfinite(array)
+    numbers: list[float] = array.tolist()
+    if not finite.all():
+        index = int(finite.argmin())
+        _check_finite(f"bars.{name}[{index}]", numbers[index])
     return numbers

@@ -7,6 +7,7 @@ which is none of these, is sent once, over a connection of its own.
 
 import os
 import random
+import re
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from runtime.client.http import LostError, Reply, encode_request
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PORTS = {"http": 80, "https": 443}
+_WORD = re.compile(r"[!-~]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,15 @@ class Server:
     @classmethod
     def at(cls, url: str, token: str | None, retries: int) -> "Server":
         """Return the server at a URL; raises ClientError where that is none."""
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = -1
-        if parts.scheme not in _PORTS or not parts.hostname or port == -1 or parts.query or parts.fragment:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment or not _WORD.match(url):
             raise ClientError(f"expected http:// or https:// and a host, got {url!r}")
+        if token and not _WORD.match(token):
+            raise ClientError("token: expected visible ASCII characters, got others, such as the end of a line")
         headers = {"Host": parts.netloc.rpartition("@")[2]}
         if token:
             headers["Authorization"] = f"Bearer {token}"

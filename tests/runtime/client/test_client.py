@@ -351,3 +351,57 @@ def test_a_server_over_tls_is_trusted_by_its_certificate(ask: Any, forest_path: 
         client.close()
         with pytest.raises(NoAnswerError, match="certificate verify failed"):
             ask(secure, retries=0).predict_demo()
+
+
+def test_bad_values_are_named_before_they_are_sent(ask: Any) -> None:
+    """JSON has no NaN: the server would speak of a null that nobody sent."""
+    client = ask(f"http://127.0.0.1:{free_port()}", retries=0)
+    row, frame = [0.5] * 22, pd.DataFrame(columns(0, 60))
+    holed = frame.assign(close=frame["close"].where(frame.index != 7))
+    for call, fault in (
+        (
+            lambda: client.predict([*row[:3], float("nan"), *row[4:]]),
+            r"features\[3\]: expected a finite number, got nan",
+        ),
+        (lambda: client.predict(np.full(22, np.inf)), r"features\[0\]: expected a finite number, got inf"),
+        (lambda: client.predict(dict.fromkeys(FEATURE_NAMES, np.nan)), r"features\.SMA_5: expected a finite number"),
+        (lambda: client.predict([None, *row]), r"features\[0\]: expected a finite number, got None"),
+        (lambda: client.predict(pd.DataFrame([row], columns=FEATURE_NAMES)), "expected one row, got a DataFrame"),
+        (lambda: client.predict_batch([row, row[:2]]), "rows: expected numbers of shape"),
+        (lambda: client.predict_batch([dict(zip(FEATURE_NAMES, row, strict=True))]), "rows: expected numbers of shape"),
+        (lambda: client.predict_bars(holed), r"bars\.close\[7\]: expected a finite number, got nan"),
+        (
+            lambda: client.predict_bars(holed[["open", "high", "low", "close", "volume"]].to_numpy()),
+            r"bars\.close\[7\]",
+        ),
+        (lambda: client.add_bar("X", [1, 2, 1, float("nan"), 5]), r"bars\.close\[0\]"),
+        (lambda: client.predict_bars(frame.assign(Ticker=["A", "B"] * 30)), "those of one ticker, got A, B"),
+        (lambda: client.describe_symbol("BTC/USD"), "ticker: expected a name without a slash, got 'BTC/USD'"),
+        (lambda: client.describe_symbol(""), "ticker: expected"),
+    ):
+        with pytest.raises(ClientError, match=fault) as caught:
+            call()  # type: ignore[no-untyped-call]
+        assert not isinstance(caught.value, NoAnswerError), fault
+
+
+def test_scalars_of_numpy_and_numbers_beyond_float32(server: RunningServer, ask: Any) -> None:
+    client = ask(f"http://127.0.0.1:{server.port}")
+    values = np.arange(22, dtype=np.float32)
+    assert client.predict(list(values)).probability == client.predict(values).probability
+    assert client.predict(list(np.arange(22))).probability == client.predict(values).probability
+    rows = np.zeros((3, 22))
+    rows[1, 0] = 1e300  # a warning of the cast would be an error here
+    assert [bad.index for bad in client.predict_batch(rows).bad_rows] == [1]
+
+
+@pytest.mark.parametrize("token", ["abc\n", "a b", "a\r\nX-Other: 1", "\u20ac"])
+def test_a_token_that_is_no_header_is_refused(token: str, ask: Any) -> None:
+    with pytest.raises(ClientError, match="token: expected visible ASCII") as caught:
+        ask("http://127.0.0.1:1", token=token)
+    assert token.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:1/\u00e4", "http://127.0.0.1:1/a b"])
+def test_a_url_that_is_none_is_refused(url: str, ask: Any) -> None:
+    with pytest.raises(ClientError, match="expected http:// or https:// and a host"):
+        ask(url)
