@@ -129,8 +129,9 @@ def run_train(args: argparse.Namespace) -> None:
     chosen["search_types"] = (args.model,) if args.model else MODEL_TYPES
     with Progress() as progress:
         progress.begin("libraries")
-        from training.workflow import train_model
+        from training.workflow import check_model_path, train_model
 
+        check_model_path(args.model_path)
         progress.begin("bars")
         if args.source:
             bars, source = _bars(args.source, args.days, args.seed), args.source

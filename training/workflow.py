@@ -17,7 +17,7 @@ from training.metrics import accuracy_gain, baseline_predictions, classification
 from training.predictor import StockPredictor
 from training.report_page import PAGE_FILE, write_page
 from training.search import SEARCH_FOLDS, search
-from training.staging import publish_directory
+from training.staging import check_directory, publish_directory
 from training.walk_forward import WalkForward
 
 DATASET_FILE = "datasets.npz"
@@ -154,8 +154,20 @@ def publish_model(
         if not evaluation:  # that of an earlier run says nothing of this model
             (model_path / REPORT_DIRECTORY / FORECASTS_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise ModelError(f"{model_path}: the model cannot be written: {error.strerror or error}") from error
+        raise _not_written(model_path, error) from error
     return predictor.metadata
+
+
+def check_model_path(model_path: str | Path) -> None:
+    """Refuse a directory that cannot be written to before the work of a training; raises ModelError."""
+    try:
+        check_directory(Path(model_path))
+    except OSError as error:
+        raise _not_written(model_path, error) from error
+
+
+def _not_written(model_path: str | Path, error: OSError) -> ModelError:
+    return ModelError(f"{model_path}: the model cannot be written: {error.strerror or error}")
 
 
 def _judge(predictor: StockPredictor, dataset: Dataset) -> dict[str, Any]:

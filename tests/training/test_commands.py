@@ -178,6 +178,13 @@ def test_model_path_comes_from_the_environment_and_the_flag_wins(monkeypatch: py
     assert model_path("--model-path", "from_flag") == Path("from_flag")
 
 
+def test_train_refuses_a_folder_before_it_works(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").write_text("")
+    with pytest.raises(ModelError, match="taken/models: the model cannot be written: Not a directory"):
+        run(add_train, "--source", "synthetic", "--days", "300", "--model-path", "taken/models")
+    assert "bars" not in capsys.readouterr().err
+
+
 def test_train_refuses_parameters_that_the_model_lacks() -> None:
     with pytest.raises(ModelError, match=r"parameter of logistic: expected .*, got 'max_depth'"):
         run(add_train, "--source", "synthetic", "--model", "logistic", "--set", "max_depth=3")

@@ -1,9 +1,10 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from training.staging import METADATA_FILE, publish_directory, write_atomically
+from training.staging import METADATA_FILE, check_directory, publish_directory, write_atomically
 
 
 def listing(directory: Path) -> dict[str, str]:
@@ -78,3 +79,35 @@ def test_interrupted_publication_has_no_metadata(tmp_path: Path, monkeypatch: py
     with pytest.raises(OSError, match="disk full"):
         publish()
     assert listing(tmp_path) == {"models/a": "new"}
+
+
+def test_a_directory_may_be_a_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounting takes rights that tests need not have: what the kernel says of a move from outside is said here."""
+    target = tmp_path / "models"
+    target.mkdir()
+    replace = os.replace
+
+    def refuse_from_outside(source: Path, destination: Path) -> None:
+        if target not in source.parents:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", refuse_from_outside)
+    with publish_directory(target) as staging:
+        (staging / METADATA_FILE).write_text("new")
+    assert listing(tmp_path) == {"models/metadata.json": "new"}
+
+
+def test_a_failed_block_leaves_no_new_directory(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="killed"), publish_directory(tmp_path / "models") as staging:
+        write_and_fail(staging / METADATA_FILE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
+    check_directory(tmp_path / "new" / "models")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        check_directory(tmp_path / "file" / "models")
+    assert listing(tmp_path) == {"file": ""}
