@@ -1,9 +1,11 @@
 """The work on one chain, which every engine runs: read, compute, predict, write, and write down what is done."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,8 @@ from runtime.scoring.sources import BARS, Source
 Progress = Callable[[int], object]
 """Told how many rows have been read since the last call."""
 
-_T = TypeVar("_T")
+_READERS = 2
+"""Threads that read ahead where one chain has all cores: reading CSV takes longer than everything after it."""
 
 
 def score_chain(job: Job, number: int, predictor: Predictor, parallel: bool, progress: Progress) -> Counts:
@@ -96,8 +99,7 @@ def _score_part(
         errors: HashedFile | None = None
         writing = stack.enter_context(ThreadPoolExecutor(1)) if parallel else None
         pending: Any = None
-        blocks = _blocks(job, part, chain, parallel)
-        for source, block in _ahead(blocks) if parallel else blocks:
+        for source, block in _blocks(job, part, chain, parallel):
             scored = rows.score(block)
             path = sources[source].path
             if scored.rejects:
@@ -123,21 +125,33 @@ def _score_part(
 
 
 def _blocks(job: Job, part: Part, chain: Chain, parallel: bool) -> Iterator[tuple[int, Block]]:
+    """Yield source and rows of each block, in order."""
     sources = job.plan.identity.sources
-    for piece in part.slices:
-        source = sources[piece.source]
-        for block in read_blocks(job.path_of(source), source, piece, chain, parallel):
-            if block.count:
-                yield piece.source, block
+    slices = (
+        (piece.source, read_blocks(job.path_of(sources[piece.source]), sources[piece.source], piece, chain, parallel))
+        for piece in part.slices
+    )
+    found = _ahead(slices) if parallel else ((source, block) for source, blocks in slices for block in blocks)
+    return ((source, block) for source, block in found if block.count)
 
 
-def _ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """Yield items, the next of which is made in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
-            yield item
+def _ahead(slices: Iterator[tuple[int, Iterator[Block]]]) -> Iterator[tuple[int, Block]]:
+    """Yield the blocks of slices, while the next block of each of the next slices is made in threads."""
+    with ThreadPoolExecutor(_READERS) as pool:
+
+        def begin(count: int) -> Iterator[tuple[int, Iterator[Block], "Future[Block | None]"]]:
+            return ((source, blocks, pool.submit(next, blocks, None)) for source, blocks in islice(slices, count))
+
+        # The slice that is worked on may have no block left.
+        begun = deque(begin(_READERS + 1))
+        while begun:
+            source, blocks, following = begun[0]
+            if (block := following.result()) is None:
+                begun.popleft()
+                begun.extend(begin(1))
+            else:
+                begun[0] = source, blocks, pool.submit(next, blocks, None)
+                yield source, block
 
 
 def _winners(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
