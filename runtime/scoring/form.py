@@ -1,13 +1,15 @@
 """How a CSV file is written: found out before a job begins, so that each of its pieces is read alike."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features_fast.errors import TicklineError
 from features_fast.foreign_text import (
@@ -22,11 +24,11 @@ from features_fast.foreign_text import (
 from runtime.scoring.cells import NO_TIME, encoded, times
 
 _MAX_HEADER = 1 << 20
-_BEGINNING = 1000
+_BEGINNING = 200
 """Rows at the beginning that tell whether dates are ISO 8601, and which end is the newest."""
 
-_FURTHER = 100_000
-"""Rows that are looked at for the newest end where no ticker has two dates before."""
+_END = 1 << 14
+"""Bytes at the end that have the last row."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -68,8 +70,8 @@ def open_head(path: Path) -> Head:
 def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Sequence[str], series: bool) -> Form:
     """Return the form of a file.
 
-    Dates of ISO 8601 and the order of rows are known by the file's beginning. Other dates are looked at to the end,
-    and numbers between other marks than commas until one tells, with bounded memory.
+    Dates of ISO 8601 and the order of rows are known by the file's beginning and its last row. Other dates are looked
+    at to the end, and numbers between other marks than commas until one tells, with bounded memory.
 
     Parameters
     ----------
@@ -91,13 +93,20 @@ def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Seque
     """
     dates, newest_first = None, False
     if date := columns.get("Date"):
-        beginning = list(_column(path, head, date, _BEGINNING))
+        names = [columns[name] for name in ("Date", "Ticker") if name in columns]
+        beginning = list(islice(_rows(path, head, names), _BEGINNING))
+        known = [row[0] for row in beginning]
         try:
-            if not any(map(is_iso_date, beginning)) and any(map(is_other_date, beginning)):
-                dates = find_date_form(_column(path, head, date))
+            if not any(map(is_iso_date, known)) and any(map(is_other_date, known)):
+                dates = find_date_form(cell for (cell,) in _rows(path, head, [date]))
         except TicklineError as error:
             raise TicklineError(f"column {date}: {error}") from None
-        newest_first = series and _is_newest_first(path, head, columns, dates)
+        if series:
+            steps = _steps(beginning, dates)
+            if beginning and not len(steps):
+                # No ticker has two dates there: such a file goes day by day.
+                steps = _steps([beginning[0][:1], _last_row(path, head, [date])], dates)
+            newest_first = bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
     decimal_comma = False
     if head.delimiter != ",":
         names = [columns[name] for name in numbers]
@@ -105,36 +114,43 @@ def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Seque
     return Form(head.delimiter, head.lines, decimal_comma, dates, newest_first)
 
 
-def _is_newest_first(path: Path, head: Head, columns: Mapping[str, str], form: str | None) -> bool:
-    """Return whether dates fall from a ticker's row to its next; looks further where the first rows have none."""
-    names = [columns[name] for name in ("Date", "Ticker") if name in columns]
-    for count in (_BEGINNING, _FURTHER):
-        rows = list(islice(_rows(path, head, names), count))
-        moments = times(pa.array([row[0] for row in rows], pa.string()), form)
-        tickers = encoded(pa.array([row[-1] if len(names) > 1 else "" for row in rows], pa.string()))[0]
-        order = np.argsort(tickers, kind="stable")
-        order = order[moments[order] != NO_TIME]
-        steps = np.diff(moments[order])[np.diff(tickers[order]) == 0]
-        if steps.any():
-            return bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
-    return False
-
-
-def _column(path: Path, head: Head, name: str, count: int | None = None) -> Iterator[str]:
-    return (cell for (cell,) in islice(_rows(path, head, [name]), count))
+def _steps(rows: Sequence[Sequence[str]], form: str | None) -> NDArray[np.int64]:
+    """Return how far dates go from a ticker's row to its next, where they change."""
+    moments = times(pa.array([row[0] for row in rows], pa.string()), form)
+    tickers = encoded(pa.array([(*row, "")[1] for row in rows], pa.string()))[0]
+    order = np.argsort(tickers, kind="stable")
+    order = order[moments[order] != NO_TIME]
+    steps = np.diff(moments[order])
+    changes: NDArray[np.int64] = steps[(np.diff(tickers[order]) == 0) & (steps != 0)]
+    return changes
 
 
 def _rows(path: Path, head: Head, names: Sequence[str]) -> Iterator[list[str]]:
     """Yield the cells of some columns, of rows that are like the header."""
-    places = [head.header.index(name) for name in names]
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.reader(file, delimiter=head.delimiter)
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error:
-                continue
-            if row is None:
-                return
-            if reader.line_num > head.lines and len(row) == len(head.header):
-                yield [row[place] for place in places]
+        for _ in range(head.lines):
+            file.readline()
+        yield from _read(file, head, names)
+
+
+def _last_row(path: Path, head: Head, names: Sequence[str]) -> list[str]:
+    """Return those of the last row, blank where a row is longer than what is looked at."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END))
+        text = file.read().decode("utf-8", "replace")
+    *_, last = [""], *_read(io.StringIO(text, newline=""), head, names)
+    return last
+
+
+def _read(lines: Iterable[str], head: Head, names: Sequence[str]) -> Iterator[list[str]]:
+    places = [head.header.index(name) for name in names]
+    reader = csv.reader(lines, delimiter=head.delimiter)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            continue
+        if row is None:
+            return
+        if len(row) == len(head.header) and any(row):
+            yield [row[place] for place in places]
