@@ -17,6 +17,9 @@ from runtime.stages import STARTED
 MOST_HEADERS = 100
 """Headers of one request."""
 
+MOST_DIGITS = 20
+"""Digits of a body's length; Python makes no integer of thousands of them, which may all be zeros."""
+
 LEAST_RATE = 1000
 """Bytes a second that a body brings, on average over BODY_SECONDS."""
 
@@ -204,6 +207,10 @@ class AsgiLane(HttpToolsProtocol):
         hosts = names.count(b"host")
         if hosts > 1 or (not hosts and version == "1.1"):
             raise Problem(400, f"expected 1 header, got {hosts}", field="Host")
+        if b"content-length" in names:
+            digits = len(self.headers[names.index(b"content-length")][1])
+            if digits > MOST_DIGITS:
+                raise Problem(400, f"expected at most {MOST_DIGITS} digits, got {digits}", field="Content-Length")
         if b"transfer-encoding" in names:
             for value in [value for name, value in self.headers if name == b"transfer-encoding"]:
                 if version == "1.0":

@@ -23,8 +23,9 @@ Finite = Annotated[
 ]
 """A number of float32's range; that it is one is said for JSON Schema, and checked where the row is filled."""
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
-"""What msgspec raises for JSON that it refuses; the latter for a member's name that is not UTF-8."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that it refuses: the second for a member's name that is not UTF-8, the third where it is
+nested too deeply in what is passed over or kept as it is."""
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<received>.*?)`")
@@ -161,6 +162,8 @@ def explain(body: bytes | memoryview, error: Exception, within: str = "") -> Pro
     within : str
         Path of what was decoded in the request, where it is a part of it.
     """
+    if isinstance(error, RecursionError):
+        return Problem(400, "the body is nested too deeply")
     message = str(error)
     path = _PATH.search(message)
     field = (within + path["path"]).removeprefix(".") if path else within or None

@@ -141,8 +141,6 @@ def _decode(
         request = _REQUEST.decode(head)
     except DECODE_ERRORS as error:
         raise explain(head, error) from None
-    except RecursionError:
-        raise Problem(400, "the body is nested too deeply") from None
     check_inputs(len(request.inputs))
     given = request.inputs[0]
     parameters = given.parameters or {}

@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from runtime import logs
-from runtime.asgi_lane import MOST_HEADERS, READ_ON, AsgiLane, Phase
+from runtime.asgi_lane import MOST_DIGITS, MOST_HEADERS, READ_ON, AsgiLane, Phase
 from runtime.bodies import JSON
 from runtime.coalescer import Caller
 from runtime.deadlines import late, parse_deadline
@@ -221,7 +221,7 @@ class FastLane(AsgiLane):
             elif name == _AUTHORIZATION:
                 authorization = value
             elif name == _REQUEST_ID:
-                self._identity = logs.accept_id(value)
+                self._identity = self._identity or logs.accept_id(value)  # the first, as of the other lane
             elif name == _DEADLINE and (deadline := parse_deadline(value, self._started)):
                 self._deadline = deadline
             elif value not in _PLAIN_VALUES.get(name, ()):
@@ -238,7 +238,9 @@ class FastLane(AsgiLane):
         if len(headers) < len(self.headers) or len(headers) > MOST_HEADERS or not _ASKS_MORE.isdisjoint(headers):
             return None
         length = headers.get(_CONTENT_LENGTH, b"")
-        if _HOST not in headers or not length.isdigit() or int(length) > min(READ_ON, self._limit):
+        if _HOST not in headers or not length.isdigit() or len(length) > MOST_DIGITS:
+            return None
+        if int(length) > min(READ_ON, self._limit):
             return None
         if self._most_head_bytes + 2 * len(headers) > self._head_limit and self._head_size() > self._head_limit:
             return None

@@ -77,6 +77,7 @@ def serve(settings: Settings) -> int:
             lifespan="on",
             log_config=log_config,
             access_log=False,  # the application logs requests itself
+            reset_contextvars=True,  # else a pipelined request inherits id and deadline of the one before it
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=settings.keep_alive_seconds,

@@ -177,6 +177,8 @@ REFUSED = {
     "another switch": ("?all=yes", {"bars": rows(0, 60)}, 422, "all"),
     "no JSON": ("", b'{"bars": [', 400, None),
     "NaN": ("", b'{"bars": [[1, NaN, 1, 1, 1]]}', 422, "bars[0][1]"),
+    "deep": ("", b'{"tickers": {"A": ' + b"[" * 5000, 400, None),
+    "deep and long": ("", b'{"tickers": {"A": ' + b"[" * 100_000, 400, None),
 }
 
 

@@ -173,6 +173,16 @@ def test_a_deadline_that_has_passed_is_a_504_and_no_prediction(guarded: RunningS
     assert rejected(guarded, "deadline") == before + 2
 
 
+def test_a_pipelined_request_has_not_the_deadline_and_the_id_of_the_one_before(guarded: RunningServer) -> None:
+    late = post(BATCH, BEARER, b"X-Request-Deadline-Ms: 0", b"X-Request-ID: late", path=WAITING)
+    rest = [post(BATCH, BEARER, path=WAITING), post(ROW, BEARER, path=b"/predict?")]
+    with guarded.raw() as stream:
+        stream.sendall(late + b"".join(rest))
+        answers = replies(stream, 3)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"504", b"200", b"200"]
+    assert answers.count(b"x-request-id") == 1
+
+
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 CHUNKS = HEAD + b"Content-Type: application/json\r\n" + BEARER + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
 HOSTILE = {
@@ -188,6 +198,11 @@ HOSTILE = {
     "two equal lengths": (post(ROW, BEARER, b"Content-Length: %d" % len(ROW)), 400),
     "a list of lengths": (post(b"", BEARER, b"Content-Length: 1, 1", length=False), 400),
     "a length with a sign": (post(b"", BEARER, b"Content-Length: +1", length=False), 400),
+    "a length of many digits": (post(b"", BEARER, b"Content-Length: " + b"0" * 3000, length=False), 400),
+    "a batch's length of many digits": (
+        post(b"", BEARER, b"Content-Length: " + b"0" * 3000, length=False, path=b"/predict/batch"),
+        400,
+    ),
     "a length beyond 64 bits": (post(b"", BEARER, b"Content-Length: 18446744073709551617", length=False), 400),
     "length, then chunked": (post(ROW, BEARER, b"Transfer-Encoding: chunked"), 400),
     "chunked, then length": (CHUNKS.replace(b"chunked\r\n", b"chunked\r\nContent-Length: 3\r\n") + b"0\r\n\r\n", 400),
