@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -27,8 +28,11 @@ _MAX_HEADER = 1 << 20
 _BEGINNING = 200
 """Rows at the beginning that tell whether dates are ISO 8601, and which end is the newest."""
 
-_END = 1 << 14
-"""Bytes at the end that have the last row."""
+_FEW = 5
+"""Rows at either end that tell where no ticker has two dates: more than one, since one may be wrong."""
+
+_END = 1 << 13
+"""Bytes at the end that have a few rows."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -70,7 +74,7 @@ def open_head(path: Path) -> Head:
 def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Sequence[str], series: bool) -> Form:
     """Return the form of a file.
 
-    Dates of ISO 8601 and the order of rows are known by the file's beginning and its last row. Other dates are looked
+    Dates of ISO 8601 and the order of rows are known by the file's beginning and its end. Other dates are looked
     at to the end, and numbers between other marks than commas until one tells, with bounded memory.
 
     Parameters
@@ -101,12 +105,7 @@ def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Seque
                 dates = find_date_form(cell for (cell,) in _rows(path, head, [date]))
         except TicklineError as error:
             raise TicklineError(f"column {date}: {error}") from None
-        if series:
-            steps = _steps(beginning, dates)
-            if beginning and not len(steps):
-                # No ticker has two dates there: such a file goes day by day.
-                steps = _steps([beginning[0][:1], _last_row(path, head, [date])], dates)
-            newest_first = bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
+        newest_first = series and _is_newest_first(beginning, _last_dates(path, head, date), dates)
     decimal_comma = False
     if head.delimiter != ",":
         names = [columns[name] for name in numbers]
@@ -114,15 +113,24 @@ def find_form(path: Path, head: Head, columns: Mapping[str, str], numbers: Seque
     return Form(head.delimiter, head.lines, decimal_comma, dates, newest_first)
 
 
-def _steps(rows: Sequence[Sequence[str]], form: str | None) -> NDArray[np.int64]:
-    """Return how far dates go from a ticker's row to its next, where they change."""
-    moments = times(pa.array([row[0] for row in rows], pa.string()), form)
-    tickers = encoded(pa.array([(*row, "")[1] for row in rows], pa.string()))[0]
+def _is_newest_first(beginning: Sequence[Sequence[str]], last: Sequence[str], form: str | None) -> bool:
+    """Return whether dates fall, by the first rows' dates and perhaps tickers, and by the last rows' dates."""
+    moments = _moments([row[0] for row in beginning], form)
+    tickers = encoded(pa.array([(*row, "")[1] for row in beginning], pa.string()))[0]
     order = np.argsort(tickers, kind="stable")
     order = order[moments[order] != NO_TIME]
-    steps = np.diff(moments[order])
-    changes: NDArray[np.int64] = steps[(np.diff(tickers[order]) == 0) & (steps != 0)]
-    return changes
+    steps = np.diff(moments[order])[np.diff(tickers[order]) == 0]
+    rises, falls = np.count_nonzero(steps > 0), np.count_nonzero(steps < 0)
+    if rises + falls < _FEW:
+        # Hardly a ticker has two dates: such a file goes day by day.
+        first, end = (found[found != NO_TIME] for found in (moments[:_FEW], _moments(last, form)))
+        if len(first) and len(end) and (end.max() < first.min() or end.min() > first.max()):
+            return bool(end.max() < first.min())
+    return bool(falls > rises)
+
+
+def _moments(cells: Sequence[str], form: str | None) -> NDArray[np.int64]:
+    return times(pa.array(cells, pa.string()), form)
 
 
 def _rows(path: Path, head: Head, names: Sequence[str]) -> Iterator[list[str]]:
@@ -133,13 +141,12 @@ def _rows(path: Path, head: Head, names: Sequence[str]) -> Iterator[list[str]]:
         yield from _read(file, head, names)
 
 
-def _last_row(path: Path, head: Head, names: Sequence[str]) -> list[str]:
-    """Return those of the last row, blank where a row is longer than what is looked at."""
+def _last_dates(path: Path, head: Head, name: str) -> list[str]:
+    """Return those of a few last rows."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END))
         text = file.read().decode("utf-8", "replace")
-    *_, last = [""], *_read(io.StringIO(text, newline=""), head, names)
-    return last
+    return [cell for (cell,) in deque(_read(io.StringIO(text, newline=""), head, [name]), _FEW)]
 
 
 def _read(lines: Iterable[str], head: Head, names: Sequence[str]) -> Iterator[list[str]]:

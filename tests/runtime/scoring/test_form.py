@@ -230,6 +230,10 @@ def test_a_form_is_looked_for_where_it_tells(tmp_path: Path, monkeypatch: pytest
     header = HEADER.replace("Date", "Date,Ticker")
     assert form_of(tmp_path, f"{header}\n{many}{many.replace('15', '14')}").newest_first
     assert not form_of(tmp_path, f"{header}\n{many}{many.replace('15', '16')}").newest_first
+    wrong = "1999-01-04,0,1,1,1,1,1\n"
+    assert not form_of(tmp_path, f"{header}\n{many}{many.replace('15', '16')}{wrong}").newest_first
+    first, rest = many[: many.index("\n") + 1], many.replace("15", "16") + many.replace("15", "17")
+    assert not form_of(tmp_path, f"{header}\n{first}{wrong}{rest[len(first) :]}").newest_first
     either = "01/02/2026,1,1,1,1,1\n" * 5
     assert form_of(tmp_path, f"{HEADER}\n{either}01/15/2026,1,1,1,1,1\n").dates == "%m/%d/%Y"
     commas = "2026-01-15;1,234;1,234;1,234;1,234;1\n" * 5
