@@ -73,7 +73,7 @@ class AsgiLane(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle
         self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
         self._unsent = 0
-        self._answering_until = 0
+        self._answered = 0  # when the application's newest reply was complete
 
     # Life of the connection
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -110,8 +110,6 @@ class AsgiLane(HttpToolsProtocol):
         now = perf_counter_ns()
         left: float = self._interval
         answering = self.cycle is not None and not self.cycle.response_complete
-        if answering:
-            self._answering_until = now
         if self.flow.write_paused:
             unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
             if self._unsent == unsent and now - self._started > self.timeout_keep_alive * 10**9:
@@ -127,11 +125,14 @@ class AsgiLane(HttpToolsProtocol):
             if left <= 0:
                 self.reject(Problem(408, f"the headers took more than {self._head_seconds} s"), "slow")
         else:
-            left = self.timeout_keep_alive - (now - max(self._started, self._answering_until)) / 1e9
+            left = self.timeout_keep_alive - (now - max(self._started, self._answered)) / 1e9
             if left <= 0:
                 self.transport.close()
         if not self.transport.is_closing():
             self._timer = self.loop.call_later(min(left, self._interval), self._watch)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Leave idle connections to `_watch`: uvicorn's own timer knows nothing of requests that pass by its parser."""
 
     def _watch_body(self, now: int) -> None:
         """Refuse a body that comes too slowly, unless it is the server that does not read it."""
@@ -224,6 +225,7 @@ class AsgiLane(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Begin the next request that has been read, and read no more before all of them are answered."""
+        self._answered = perf_counter_ns()
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()

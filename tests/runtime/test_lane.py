@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -448,10 +449,12 @@ def test_replies_keep_the_order_of_requests(lanes: tuple[RunningServer, RunningS
 
 
 def test_an_idle_connection_is_closed_and_a_used_one_is_not(forest_path: Path) -> None:
-    with running_server(forest_path, KEEP_ALIVE_SECONDS="1") as server, server.raw() as idle, server.raw() as used:
+    with running_server(forest_path, KEEP_ALIVE_SECONDS="1") as server, server.raw() as used, ExitStack() as stack:
+        for request in (post(ROW), b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"):  # from now on its head is known
+            used.sendall(request)
+            replies(used, 1)
+        idle = stack.enter_context(server.raw())
         idle.settimeout(DEADLINE_SECONDS)
-        used.sendall(post(ROW))
-        replies(used, 1)
         begun = time.monotonic()
         readable: list[socket.socket] = []
         while idle not in readable:  # use one connection for as long as the other one lasts
@@ -460,6 +463,21 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(forest_path: Path) -
             assert b" 200 OK" in replies(used, 1)
             readable = select.select([idle], [], [], 0.01)[0]
         assert idle.recv(1) == b""
+        assert still_answers(used)
+
+
+def test_a_connection_is_idle_from_its_reply_on(forest_path: Path) -> None:
+    limits = {"KEEP_ALIVE_SECONDS": "2", "HEADER_SECONDS": "2", "BODY_SECONDS": "2"}
+    with running_server(forest_path, **limits) as server, server.raw() as stream:
+        whole = batch(BATCH, query=b"?on_error=fail")
+        stream.sendall(whole[:-1])
+        assert not select.select([stream], [], [], 1.0)[0]
+        before = time.monotonic()
+        stream.sendall(whole[-1:])
+        replies(stream, 1)
+        stream.settimeout(DEADLINE_SECONDS)
+        assert stream.recv(1) == b""
+        assert time.monotonic() - before >= 2.0
 
 
 @pytest.mark.parametrize("lane", [0, 1])
