@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -86,22 +87,25 @@ def serve(settings: Settings) -> int:
             ssl_certfile=settings.tls_cert_file,
             ssl_keyfile=settings.tls_key_file,
         )
-        host, port = listener.getsockname()[:2]
-        scheme = "https" if settings.tls_cert_file else "http"
-        listening = "listening on %s://%s:%d with %d worker(s); a browser finds it at %s://%s:%d/"
-        logger.info(listening, scheme, host, port, settings.workers, scheme, _reachable(host), port)
-        _end_in_order()
 
         def ask_for_reload() -> None:
             board.header[ASKED] += 1
 
         signal.signal(signal.SIGHUP, lambda number, frame: ask_for_reload())
         sockets = [listener, metrics_listener] if settings.metrics_port else [listener]
+        host, port = listener.getsockname()[:2]
+        scheme = "https" if settings.tls_cert_file else "http"
+        listening = "listening on %s://%s:%d with %d worker(s); a browser finds it at %s://%s:%d/"
+        told = (listening, scheme, host, port, settings.workers, scheme, _reachable(host), port)
         if settings.workers == 1:
             server = uvicorn.Server(config)
+            _end_in_order(server.handle_exit)  # it listens to signals itself only when its loop runs
+            logger.info(*told)
             server.run(sockets)
             return 0 if server.started else 1
+        _end_in_order(lambda number, frame: None)
         supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload)
+        logger.info(*told)
         supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0
@@ -155,11 +159,7 @@ def _memory_folder() -> str | None:
     return folder if "TMPDIR" not in os.environ and os.access(folder, os.W_OK) else None
 
 
-def _end_in_order() -> None:
+def _end_in_order(stop: Callable[[int, FrameType | None], None]) -> None:
     """Let the process end by returning, after uvicorn has handled its signal, so that nothing is left behind."""
-
-    def ignore(number: int, frame: FrameType | None) -> None:
-        pass
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ignore)
+        signal.signal(number, stop)

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, read_sealed
 from tests.runtime.conftest import edited
-from tests.serving import RunningServer, running_server, wait_until
+from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
 
 ROW = {"features": [0.5] * 22}
 
@@ -104,6 +104,22 @@ def counted(running: RunningServer) -> float:
     """Return the number of predictions that a scrape shows."""
     lines = running.request("GET", "/metrics").body.decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("predictions_total{"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_counts_from_the_first_line_on(workers: str, number: int, forest_path: Path) -> None:
+    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "0", "WORKERS": workers, "MODEL_PATH": str(forest_path)}
+    command = [sys.executable, "-m", "tickline", "serve"]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert "listening on" in process.stderr.readline()
+            process.send_signal(number)
+            process.communicate(timeout=DEADLINE_SECONDS)
+            assert process.returncode == 0
+        finally:
+            process.kill()
 
 
 def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
