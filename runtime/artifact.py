@@ -266,5 +266,7 @@ def read_sealed(path: Path, most: int = sys.maxsize, pins: Collection[str] = ())
 
 def model_file(path: Path) -> Path:
     """Return the model file that a model path means: the file itself, or `model.onnx` in the folder."""
-    # Unlike Path.is_dir, this one says no where the folder may not be searched; reading then says why.
+    # Unlike those of Path, these say no where the folder may not be searched; reading then says why.
+    if os.path.isfile(path):
+        return path
     return path / MODEL_FILE if os.path.isdir(path) or path.suffix != ".onnx" else path

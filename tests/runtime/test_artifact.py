@@ -128,6 +128,8 @@ def test_a_model_path_is_a_file_or_its_folder(tmp_path: Path) -> None:
     assert model_file(tmp_path) == tmp_path / "model.onnx"
     assert model_file(tmp_path / "a.onnx") == tmp_path / "a.onnx"
     assert model_file(tmp_path / "missing") == tmp_path / "missing" / "model.onnx"
+    (tmp_path / "champion").write_bytes(b"")
+    assert model_file(tmp_path / "champion") == tmp_path / "champion"
 
 
 def test_seal_is_the_hash_of_all_before_it() -> None:
