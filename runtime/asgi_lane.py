@@ -5,6 +5,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -73,6 +74,7 @@ class AsgiLane(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle
         self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
         self._unsent = 0
+        self._answering: RequestResponseCycle | None = None  # what the application was given last
         self._answered = 0  # when the application's newest reply was complete
 
     # Life of the connection
@@ -93,6 +95,9 @@ class AsgiLane(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._timer.cancel()
+        if self._answering is not None:  # of requests that came together uvicorn tells only the newest one
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -222,6 +227,11 @@ class AsgiLane(HttpToolsProtocol):
     def _head_size(self) -> int:
         """Return the bytes of request line and headers, as they would be without superfluous white space."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Give a request to the application."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Begin the next request that has been read, and read no more before all of them are answered."""

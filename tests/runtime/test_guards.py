@@ -4,6 +4,7 @@ import json
 import re
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -181,6 +182,21 @@ def test_a_pipelined_request_has_not_the_deadline_and_the_id_of_the_one_before(g
         answers = replies(stream, 3)
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"504", b"200", b"200"]
     assert answers.count(b"x-request-id") == 1
+
+
+def test_a_client_that_leaves_behind_several_requests_is_no_error(guarded: RunningServer) -> None:
+    rows = b'{"features":[' + b",".join([ROW[12:-1]] * 100) + b"]}"
+    for _ in range(20):
+        with guarded.raw() as stream:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to close is to reset
+            stream.sendall(post(rows, BEARER, path=WAITING) * 3)
+            guarded.request("GET", "/health/live")  # it has read them
+
+    def idle() -> bool:
+        return "\nrequests_in_flight 1.0\n" in guarded.request("GET", "/metrics").body.decode()
+
+    wait_until(idle, "nothing but this scrape is under way", guarded.process)
+    assert "Traceback" not in "".join(guarded.log)
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\n"

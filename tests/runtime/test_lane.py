@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from features_fast import WARM_UP
+from runtime.asgi_lane import AsgiLane
 from runtime.lane import FastLane
 from tests.bars import columns
 from tests.runtime.conftest import random_rows
@@ -550,6 +551,8 @@ def test_uvicorn_is_as_the_lane_expects() -> None:
     assert issubclass(FastLane, HttpToolsProtocol)
     for name in ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "shutdown"):
         assert getattr(FastLane, name) is not getattr(HttpToolsProtocol, name)
+    for name in ("_start_asgi_task", "timeout_keep_alive_handler"):
+        assert getattr(AsgiLane, name) is not getattr(HttpToolsProtocol, name)
     for name in ("send_400_response", "resume_writing", "connection_made", "connection_lost", "on_url", "on_header"):
         assert callable(getattr(HttpToolsProtocol, name))
     assert uvicorn.__version__.startswith("0.54."), "read uvicorn's changes, then allow the release in pyproject.toml"
