@@ -257,11 +257,11 @@ PEERS = (
 """All peers, in the order in which they are measured."""
 
 
-def ours(model: Path, lane: str = "fast", workers: int = 1) -> Contender:
-    """Return this server with one worker or several, on a model file or the folder of one."""
-    environ = {"HOST": "127.0.0.1", "PORT": "{port}", "WORKERS": str(workers), "LANE": lane, "MODEL_PATH": str(model)}
+def ours(model: Path, workers: int = 1, **settings: str) -> Contender:
+    """Return this server with one worker or several, on a model file or the folder of one, and with other settings."""
+    environ = {"HOST": "127.0.0.1", "PORT": "{port}", "WORKERS": str(workers), "MODEL_PATH": str(model), **settings}
     command = [sys.executable, "-m", "tickline", "serve"]
-    name = "Tickline" if lane == "fast" else "Tickline, LANE=asgi"
+    name = ", ".join(["Tickline", *(f"{variable}={value}" for variable, value in settings.items())])
     return Contender(name, command, Request("/health/ready"), environ)
 
 

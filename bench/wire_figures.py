@@ -12,6 +12,8 @@ from bench.wire_inputs import FOREST, LOGISTIC
 SHORT = {LOGISTIC: "logistic", FOREST: "forest"}
 FASTAPI, GRANIAN, FLASK = contenders.FASTAPI.name, contenders.GRANIAN.name, contenders.FLASK.name
 ENGINE = "onnxruntime alone"
+POLL_MICROSECONDS, POLL_RATE = 2000, 1000
+"""How long a server stays awake that is measured beside one that sleeps, and how many requests a second it gets."""
 
 
 class Sense(Enum):
@@ -143,6 +145,10 @@ def all_figures() -> Iterator[Figure]:
     yield Figure("isolation", what, "p99 without them", Unit.MICROSECONDS, Sense.AT_MOST, 2, 1.5)
     what = "`/predict` forest, that p99"
     yield Figure("machine", what, "p99 beside the same batches of another server", Unit.MICROSECONDS, Sense.AT_MOST)
+    for key, how in (("low", f"{POLL_RATE:,} requests/s"), ("half", "half of capacity")):
+        for percent in (50, 99):
+            what = f"`/predict` forest, {how}, p{percent} with BUSY_POLL_US={POLL_MICROSECONDS}"
+            yield Figure(f"awake/{key}/p{percent}", what, "without", Unit.MICROSECONDS, Sense.TIMES_LESS)
     yield Figure("ready", "start of the process to ready, forest", "", Unit.SECONDS, Sense.VALUE, 0.5, 0.3)
     what = "resident memory of a worker after 1,000 predictions, forest"
     yield Figure("resident", what, "", Unit.MEBIBYTES, Sense.VALUE, 100, 80)

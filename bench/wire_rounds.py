@@ -16,6 +16,7 @@ from bench import agreement, batch_isolation, contenders, open_loop
 from bench.contenders import NGINX
 from bench.engine_time import Engine
 from bench.servers import Contender, MeasureError, Request, Server, started
+from bench.wire_figures import POLL_MICROSECONDS, POLL_RATE
 from bench.wire_inputs import FOREST, Inputs
 from bench.wrk import Load, Wrk, median_load
 
@@ -82,7 +83,7 @@ class Rounds:
                 return stack.enter_context(started(contender))
 
             ours = start(contenders.ours(model))
-            servers = [ours, *map(start, [contenders.ours(model, "asgi"), *others])]
+            servers = [ours, *map(start, [contenders.ours(model, LANE="asgi"), *others])]
             checked = [inputs.single(place) for place in range(_CHECKED_ROWS)]
             for server in servers[1:]:
                 agreement.check(ours, server, checked)
@@ -95,6 +96,7 @@ class Rounds:
             self._batches(kind, inputs, ours, fastapi, engine)
             if kind == FOREST:
                 self._others(inputs, ours, servers[1])
+                self._awake(inputs, ours, start(contenders.ours(model, BUSY_POLL_US=str(POLL_MICROSECONDS))))
 
     def _predictions(self, kind: str, inputs: Inputs, servers: list[Server], engine: Engine, wrk: Wrk) -> None:
         """Load the servers in turn; what comes first in one round comes last in the next."""
@@ -166,6 +168,18 @@ class Rounds:
                 for server, cpu in zip((ours, asgi), found, strict=True):
                     cpu.append(batch_cpu(server, request, self._seconds))
             self.samples[f"lane/{name}"] = found
+
+    def _awake(self, inputs: Inputs, ours: Server, awake: Server) -> None:
+        """Send predictions at two rates to a server that sleeps between them, and to one that does not."""
+        for key, rate in (("low", POLL_RATE), ("half", self.servers[FOREST][OURS].rate / 2)):
+            found: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
+            for number in range(self._rounds):
+                self._progress(f"awake, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
+                for place, server in enumerate((awake, ours)):
+                    outcome = open_loop.load(server.port, inputs.bodies, rate, self._seconds)
+                    for percent, sides in found.items():
+                        sides[place].append(outcome.percentile(percent))
+            self.samples |= {f"awake/{key}/p{percent}": sides for percent, sides in found.items()}
 
     def isolation(self, inputs: Inputs) -> None:
         """Measure single predictions at a low rate, with and without batches beside them, on all cores."""

@@ -107,6 +107,8 @@ class Coalescer:
             else:
                 caller.answer(reply[1], keep_alive)
         self._count(waiting, replies, begun, inferred)
+        if busy_poll := self._worker.busy_poll:
+            busy_poll.stay(inferred)
 
     def _count(
         self,

@@ -260,7 +260,10 @@ class FastLane(AsgiLane):
         self.answer(reply.content, keep_alive, self._identity, reply.kind, reply.more)
         metrics = self._worker.metrics
         metrics.begin()
-        metrics.end(request.route, "POST", 200, perf_counter_ns() - self._started)
+        now = perf_counter_ns()
+        metrics.end(request.route, "POST", 200, now - self._started)
+        if busy_poll := self._worker.busy_poll:
+            busy_poll.stay(now)
 
     def _refuse_batch(self, headers: dict[bytes, bytes]) -> Problem | None:
         """Return why there is no room for a batch; None where there is, or where the application has to look."""

@@ -98,6 +98,11 @@ def check(settings: Settings, cgroup: Path = CGROUP) -> SelfCheck:
             f"WORKERS {settings.workers} x ENGINE_THREADS {settings.engine_threads} = {threads} threads share "
             f"{may_use:g} processors: single predictions will wait for one another"
         )
+    if settings.busy_poll_us and settings.workers > may_use:
+        warnings.append(
+            f"BUSY_POLL_US {settings.busy_poll_us}: {settings.workers} worker(s) burn a processor each, and there are "
+            f"{may_use:g}"
+        )
     if quota is not None and quota < 1:
         warnings.append(f"a CPU quota of {quota:g} stops a worker for part of every period: expect it in p99")
     for what, where in (("features", features), ("batches", batches)):

@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     access_log: bool
     lane: str
+    busy_poll_us: int
     model_path: Path
     model_sha256: tuple[str, ...]
     max_model_bytes: int
@@ -182,6 +183,12 @@ GROUPS: Mapping[str, tuple[Setting, ...]] = {
         Setting("WORKERS", "2", *_integer(1, 64), "worker processes; 1 runs without a supervisor"),
         Setting(
             "LANE", "fast", *_choice("fast", "asgi"), "fast answers /predict before ASGI; asgi answers all through it"
+        ),
+        Setting(
+            "BUSY_POLL_US",
+            "0",
+            *_integer(0, 10**6),
+            "how long a worker looks for more requests after a prediction before it sleeps; burns a processor each",
         ),
     ),
     "the model": (

@@ -14,6 +14,7 @@ from features_fast import compilations
 from runtime.admission import Admission
 from runtime.authentication import Tokens
 from runtime.board import Board
+from runtime.busy_poll import BusyPoll
 from runtime.coalescer import Coalescer
 from runtime.deadlines import in_time
 from runtime.drift_metrics import DriftCollector
@@ -66,11 +67,14 @@ class Worker:
         self._following = asyncio.create_task(self._rollouts.follow())
         # One thread: a second batch waits for the first one instead of slowing single predictions down twice as much.
         self._batches = ThreadPoolExecutor(1, "batch", _give_way)
-        self.coalescer = Coalescer(self, asyncio.get_running_loop())
         self.known_heads = KnownHeads()
         self.admission = Admission(
             settings.max_in_flight, settings.max_queued_rows, settings.max_queued_ms / 1e3, self.metrics
         )
+        loop = asyncio.get_running_loop()
+        span = settings.busy_poll_us
+        self.busy_poll = BusyPoll(loop, span, self.admission) if span else None
+        self.coalescer = Coalescer(self, loop)
         self.predict_tokens = Tokens(
             "PREDICT_TOKENS", settings.predict_tokens, "PREDICT_TOKEN_FILE", settings.predict_token_file
         )

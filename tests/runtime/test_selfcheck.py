@@ -61,6 +61,14 @@ def test_too_many_threads_are_a_warning_that_names_the_settings(tmp_path: Path) 
         assert found is expected
 
 
+def test_more_workers_that_burn_a_processor_than_there_are_is_a_warning(tmp_path: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for workers, poll, expected in ((cores, "50", False), (cores + 1, "50", True), (cores + 1, "0", False)):
+        settings = read_settings(argparse.Namespace(), {"WORKERS": str(workers), "BUSY_POLL_US": poll})
+        warnings = check(settings, tmp_path).warnings
+        assert any(warning.startswith(f"BUSY_POLL_US {poll}: ") for warning in warnings) is expected
+
+
 def test_a_small_quota_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000")
     found = check(read_settings(argparse.Namespace(), {"WORKERS": "1"}), tmp_path)
