@@ -95,6 +95,13 @@ class ModelHolder:
                     raise
                 # Another model has been committed meanwhile, and the file of this one is gone.
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a model is on its way to the workers."""
+        header = self._board.header
+        proposed, committed = header[PROPOSED], header[COMMITTED]
+        return proposed > max(committed, header[WITHDRAWN]) or committed != self._slot[SERVING]
+
     async def step(self) -> None:
         """Do what the board asks for now."""
         self._recent.arm(self.model.predictor)

@@ -40,7 +40,8 @@ from runtime.versions import KeptVersion, Versions
 
 logger = logging.getLogger("tickline")
 
-_POLL_SECONDS = 0.02
+_IDLE_SECONDS, _POLL_SECONDS = 0.1, 0.02
+"""How often a worker looks at the board, and how often while a model is on its way: to look wakes its processor."""
 _RETRY_SECONDS = 1.0
 _TIMEOUT_SECONDS = 60.0
 
@@ -126,7 +127,7 @@ class Rollouts:
             except Exception:
                 logger.exception("this worker could not follow the others; it tries again")
                 await asyncio.sleep(_RETRY_SECONDS)
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS if self._holder.under_way else _IDLE_SECONDS)
 
     async def _answer_signal(self) -> None:
         """Reload because a signal asked for it, unless another worker does."""

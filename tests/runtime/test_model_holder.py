@@ -59,11 +59,12 @@ def prepared(follower: Follower) -> bool:
 
 def test_what_is_proposed_is_prepared_and_what_is_committed_is_served(board: Board, second: bytes) -> None:
     follower = Follower(board)
-    assert (follower.step(), follower.slot[SERVING]) == ("1.0.0", 1)
+    assert (follower.step(), follower.slot[SERVING], follower.holder.under_way) == ("1.0.0", 1, False)
     number = follower.propose(second)
-    assert (follower.step(), follower.slot[PREPARED]) == ("1.0.0", number)
+    assert (follower.step(), follower.slot[PREPARED], follower.holder.under_way) == ("1.0.0", number, True)
     board.header[COMMITTED] = number
-    assert (follower.step(), follower.slot[SERVING]) == ("2.0.0", number)
+    assert follower.holder.under_way
+    assert (follower.step(), follower.slot[SERVING], follower.holder.under_way) == ("2.0.0", number, False)
 
 
 def test_nothing_stays_of_a_model_that_is_served_no_more(board: Board, second: bytes) -> None:
@@ -82,6 +83,7 @@ def test_what_is_withdrawn_is_let_go(board: Board, second: bytes) -> None:
     follower.step()
     assert prepared(follower)
     board.header[WITHDRAWN] = number
+    assert not follower.holder.under_way
     board.model_path(number).unlink()
     assert (follower.step(), prepared(follower)) == ("1.0.0", False)
     follower.propose(second)
