@@ -1,7 +1,7 @@
 """A few of the rows that were predicted lately, in the memory of one worker: what a reload compares models on.
 
-Rows are taken by the clock and not by count. A predictor tells its `observe` of every row anyway; for one call, ten
-times a second, that is this sample, and between those calls a prediction costs nothing more than without it.
+Rows are taken by the clock and not by count. A predictor tells its `observe` of every row anyway; for one call, at most
+ten times a second, that is this sample, and between those calls a prediction costs nothing more than without it.
 """
 
 import time

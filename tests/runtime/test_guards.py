@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtime.short_requests import MOST_BYTES
-from tests.runtime.test_lane import ROW, ROWS, chunked, post, replies
+from tests.runtime.conversations import ROW, ROWS, chunked, post, replies
 from tests.runtime.test_server import start_and_fail
 from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, self_signed, wait_until
 

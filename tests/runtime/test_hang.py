@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from tests.runtime.test_lane import ROW
+from tests.runtime.conversations import ROW
 from tests.serving import running_server, wait_until
 
 
