@@ -63,6 +63,7 @@ def measure(seconds: int, rounds: int) -> dict[str, Any]:
             found.starts(inputs[FOREST])
             for kind in inputs:
                 found.measure(kind, inputs[kind])
+            found.awake(inputs[FOREST])
         finally:
             os.sched_setaffinity(0, cores)
         found.isolation(inputs[FOREST])

@@ -29,6 +29,7 @@ _CHECKED_ROWS = 50
 _ENGINE_SECONDS = 0.5
 _STARTS = 5
 _PREDICTIONS = 1_000
+_AWAKE_SECONDS = 3
 _ISOLATION_SECONDS = 4
 """Long enough for several batches, each of which takes about a second."""
 
@@ -96,7 +97,6 @@ class Rounds:
             self._batches(kind, inputs, ours, fastapi, engine)
             if kind == FOREST:
                 self._others(inputs, ours, servers[1])
-                self._awake(inputs, ours, start(contenders.ours(model, BUSY_POLL_US=str(POLL_MICROSECONDS))))
 
     def _predictions(self, kind: str, inputs: Inputs, servers: list[Server], engine: Engine, wrk: Wrk) -> None:
         """Load the servers in turn; what comes first in one round comes last in the next."""
@@ -169,17 +169,26 @@ class Rounds:
                     cpu.append(batch_cpu(server, request, self._seconds))
             self.samples[f"lane/{name}"] = found
 
-    def _awake(self, inputs: Inputs, ours: Server, awake: Server) -> None:
-        """Send predictions at two rates to a server that sleeps between them, and to one that does not."""
-        for key, rate in (("low", POLL_RATE), ("half", self.servers[FOREST][OURS].rate / 2)):
-            found: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
-            for number in range(self._rounds):
-                self._progress(f"awake, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
-                for place, server in enumerate((awake, ours)):
-                    outcome = open_loop.load(server.port, inputs.bodies, rate, self._seconds)
-                    for percent, sides in found.items():
-                        sides[place].append(outcome.percentile(percent))
-            self.samples |= {f"awake/{key}/p{percent}": sides for percent, sides in found.items()}
+    def awake(self, inputs: Inputs) -> None:
+        """Send predictions at two rates to a server that sleeps between them, and to one that does not; no other runs.
+
+        Even an idle server wakes some times a second, and would have the core of one that does not sleep.
+        """
+        awake, sleeping = (
+            contenders.ours(inputs.model, BUSY_POLL_US=str(POLL_MICROSECONDS)),
+            contenders.ours(inputs.model),
+        )
+        with ExitStack() as stack:
+            servers = [stack.enter_context(started(each)) for each in (awake, sleeping)]
+            for key, rate in (("low", POLL_RATE), ("half", self.servers[FOREST][OURS].rate / 2)):
+                found: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
+                for number in range(self._rounds):
+                    self._progress(f"awake, round {number + 1} of {self._rounds}, {rate:,.0f} requests/s")
+                    for place, server in enumerate(servers):
+                        outcome = open_loop.load(server.port, inputs.bodies, rate, _AWAKE_SECONDS)
+                        for percent, sides in found.items():
+                            sides[place].append(outcome.percentile(percent))
+                self.samples |= {f"awake/{key}/p{percent}": sides for percent, sides in found.items()}
 
     def isolation(self, inputs: Inputs) -> None:
         """Measure single predictions at a low rate, with and without batches beside them, on all cores."""
