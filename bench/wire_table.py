@@ -15,6 +15,13 @@ _SOCKETS = "reading and writing a socket takes more than half of ours, as it tak
 REASONS: dict[str, str] = {
     "cpu/logistic/FastAPI + onnxruntime": _SOCKETS,
     "cpu/random_forest/FastAPI + onnxruntime": _SOCKETS,
+    "cpu/random_forest/Flask + gunicorn + joblib": (
+        f"{_SOCKETS}; scikit-learn's own time varies more from run to run than is missing: 5.1 to 7.3 ms here"
+    ),
+    "ready": (
+        "imports and the replay of the certificate take 0.4 s where nothing disturbs them, and up to twice that from "
+        "one minute to the next on this machine"
+    ),
     "batch/logistic/raw/fastapi": "0.9 MB through a socket take longer than their inference",
     "open/logistic": _STALLS,
     "open/random_forest": _STALLS,
