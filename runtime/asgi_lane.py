@@ -34,7 +34,7 @@ READ_ON = 2**18
 class Phase:
     """What of a request is being read."""
 
-    IDLE, HEAD, BODY, REFUSED = range(4)
+    IDLE, HEAD, BODY, OVER = range(4)  # after the last request nothing more is read
 
 
 class AsgiLane(HttpToolsProtocol):
@@ -105,7 +105,7 @@ class AsgiLane(HttpToolsProtocol):
         self._ending = True
         if self._phase != Phase.HEAD:
             super().shutdown()
-        if self.scheme == "https" and self._phase == Phase.IDLE and self.transport.is_closing():
+        if self.scheme == "https" and self._phase in (Phase.IDLE, Phase.OVER) and self.transport.is_closing():
             # TLS waits 30 s for the goodbye of a client, which an idle one does not send.
             self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
 
@@ -155,7 +155,7 @@ class AsgiLane(HttpToolsProtocol):
         """Parse what has come; a problem that a callback raises ends the connection."""
         self._unset_keepalive_if_required()
         phase, started, received, chunks = self._phase, self._started, self._received, self._chunks
-        if phase == Phase.REFUSED:
+        if phase == Phase.OVER:
             return
         self._most_head_bytes = len(data) + (self._most_head_bytes if phase == Phase.HEAD else 0)
         try:
@@ -276,10 +276,10 @@ class AsgiLane(HttpToolsProtocol):
 
     def reject(self, problem: Problem, reason: str) -> None:
         """Answer what is not read to its end, after all before it, and close: the next request could begin anywhere."""
-        if self._phase == Phase.REFUSED or self.transport.is_closing():
+        if self._phase == Phase.OVER or self.transport.is_closing():
             return
         self._worker.metrics.rejected(reason)
-        cycle, phase, self._phase = self.cycle, self._phase, Phase.REFUSED
+        cycle, phase, self._phase = self.cycle, self._phase, Phase.OVER
         pending = cycle is not None and not cycle.response_complete
         if phase == Phase.BODY and not self.pipeline:  # the application has the request, or has answered it already
             if pending and not cycle.response_started:

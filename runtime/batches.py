@@ -100,7 +100,9 @@ class Batch:
         self._count += len(rows)
         if self._count > self._max_rows:
             raise Problem(413, f"expected at most {self._max_rows} rows, got at least {self._count}", field="features")
-        probabilities = self._predictor.predict(rows)
+        if bad and self._fail:
+            raise bad[0][1]
+        probabilities = self._predictor.infer(rows)
         if not np.isfinite(probabilities).all():
             refused = dict(bad)
             for row in np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist():
@@ -113,8 +115,13 @@ class Batch:
             if self._fail:
                 raise self._first_problem
             self._errors += len(bad)
-        labels = np.delete(probabilities, [row for row, _ in bad], axis=0) if bad else probabilities
-        self.labels += count_labels(labels)
+        good, answers = rows, probabilities
+        if bad:
+            places = [row for row, _ in bad]
+            good, answers = np.delete(rows, places, axis=0), np.delete(probabilities, places, axis=0)
+        if len(good):
+            self.labels += count_labels(answers)
+            self._predictor.observe(good, answers)
         self._reply.add(probabilities, bad)
 
     def conclude(self) -> list[bytes] | None:

@@ -55,6 +55,10 @@ class _ElsewhereError(Exception):
     """A request is answered by the application after all."""
 
 
+class _OverError(Exception):
+    """A request comes behind the one whose reply ends the connection."""
+
+
 class FastLane(AsgiLane):
     """One connection of which this class answers the predictions; see `AsgiLane` for the rest of it.
 
@@ -118,7 +122,9 @@ class FastLane(AsgiLane):
 
     # Parser callbacks
     def on_message_begin(self) -> None:
-        """Begin a request; the scope waits until it is known to be needed."""
+        """Begin a request; the scope waits until it is known to be needed. Raises where none is read any more."""
+        if self._phase == Phase.OVER:
+            raise _OverError
         self._phase = Phase.HEAD
         self._started = perf_counter_ns()
         self._between = False
@@ -192,7 +198,7 @@ class FastLane(AsgiLane):
                 self._learnt = self._received
                 self._learnt_short = self._short
             self._short, self._body = None, None
-            self._phase = Phase.IDLE
+            self._phase = Phase.IDLE if keep_alive else Phase.OVER
 
     def _is_free(self) -> bool:
         """Tell whether nothing before a request still waits for its answer, and an answer can be written."""
@@ -276,7 +282,7 @@ class FastLane(AsgiLane):
     def _answer_refused(self, problem: Problem, keep_alive: bool) -> None:
         """Refuse a batch whose body has been dropped. Its client comes to read the refusal, and can go on."""
         self._refused = None
-        self._phase = Phase.IDLE
+        self._phase = Phase.IDLE if keep_alive else Phase.OVER
         self._coalescer.flush()
         metrics = self._worker.metrics
         metrics.begin()

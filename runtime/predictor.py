@@ -90,7 +90,8 @@ class Predictor:
         self.row = self.engine.row[0]
         """The row that `predict_row` predicts, float32 (features,)."""
         self.observe: Callable[[NDArray[np.float32], NDArray[np.float32]], None] = _ignore
-        """Told of every row that is predicted, and of its probabilities; must be quick, and callable from threads."""
+        """Told of every row that is predicted, and of its probabilities; must be quick, and callable from threads. Who
+        calls `infer` tells it of the good ones."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
         self.row_seconds = self._time_batches(golden.rows)
@@ -135,14 +136,19 @@ class Predictor:
         self.observe(rows, probabilities)
         return probabilities
 
+    def infer(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, float32 (n, classes), of up to `chunk_rows` rows, float32 (n, features)."""
+        probabilities = self.engine.predict(chunk)
+        if self.reference is not None:
+            self.reference.check(chunk, probabilities)
+        return probabilities
+
     def chunks(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, float32 (n, classes), of rows, float32 (rows, features), chunk by chunk."""
         size = self.chunk_rows
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size]
-            probabilities = self.engine.predict(chunk)
-            if self.reference is not None:
-                self.reference.check(chunk, probabilities)
+            probabilities = self.infer(chunk)
             self.observe(chunk, probabilities)
             yield probabilities
 

@@ -79,6 +79,5 @@ class RecentRows:
     def _add(self, rows: NDArray[np.float32]) -> None:
         with self._lock:
             for row in rows[:: -(-len(rows) // MOST_OF_A_CALL)]:
-                if row.any():  # a bad row of a batch is all zeros
-                    self._ring[self._taken % len(self._ring)] = row
-                    self._taken += 1
+                self._ring[self._taken % len(self._ring)] = row
+                self._taken += 1

@@ -98,12 +98,17 @@ class Overflowing:
 
     def __init__(self, model: Model) -> None:
         self.engine, self.chunk_rows = model.predictor.engine, model.predictor.chunk_rows
-        self._predict = model.predictor.predict
+        self._infer = model.predictor.infer
+        self.observed: list[NDArray[np.float32]] = []
 
-    def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        probabilities = self._predict(rows)
+    def infer(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        probabilities = self._infer(rows)
         probabilities[rows[:, 0] > 100] = np.nan
         return probabilities
+
+    def observe(self, rows: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
+        assert np.isfinite(probabilities).all()
+        self.observed.append(rows.copy())
 
 
 class WithOverflow:
@@ -117,10 +122,16 @@ def test_an_answer_that_is_not_finite_is_a_bad_row(model: Model) -> None:
     rows = random_rows(6, 22, seed=12)
     rows[[1, 5], 0] = 200
     rows[1, 3] = np.inf  # refused before the model is asked
-    work, reply = run(WithOverflow(model), rows)
+    overflowing = WithOverflow(model)
+    work, reply = run(overflowing, rows)
+    np.testing.assert_array_equal(np.concatenate(overflowing.predictor.observed), rows[[0, 2, 3, 4]])
     assert work.labels.sum() == 4
     assert b'"errors":2' in reply
     assert b"NaN" not in reply
     assert b'{"field":"features[5]","detail":"features[5]: the model\'s answer to these values is not finite"}' in reply
+    overflowing.predictor.observed.clear()
     with pytest.raises(Problem, match=r"^features\[1\]\[3\]"):
-        run(WithOverflow(model), rows, fail=True)
+        run(overflowing, rows, fail=True)
+    with pytest.raises(Problem, match=r"^features\[0\]: the model's answer to these values is not finite$"):
+        run(overflowing, rows[5:], fail=True)
+    assert not overflowing.predictor.observed

@@ -58,6 +58,23 @@ def test_the_feature_that_moved_is_told(forest_path: Path, lane: str) -> None:
         assert max(value for key, value in after.items() if "feature" in key and key != name) < 0.1
 
 
+@pytest.mark.parametrize("lane", ["fast", "asgi"])
+def test_no_row_is_counted_that_is_not_answered(forest_path: Path, lane: str) -> None:
+    rows: list[object] = made_up(0)[0][:5].tolist()
+    rough = {"features": [*rows[:3], [1.0], *rows[3:]]}
+    with running_server(forest_path, LANE=lane) as server:
+        for path, headers in (
+            ("/predict/batch", {"Accept": "application/x-npy"}),
+            ("/predict/batch?on_error=fail", {}),
+        ):
+            assert server.request("POST", path, rough, **headers).status == 422
+            assert scrape(server) == {"drift_rows": 0}
+        assert server.request("POST", "/predict/batch", {"features": [[1.0]] * 9}).status == 422
+        assert scrape(server) == {"drift_rows": 0}
+        assert server.request("POST", "/predict/batch", rough).json()["errors"] == 1
+        assert scrape(server) == {"drift_rows": len(rows)}
+
+
 def test_a_window_of_nothing_tells_none(forest_path: Path) -> None:
     row = made_up(1)[0][0].tolist()
     with running_server(forest_path, DRIFT_WINDOW_SECONDS="0") as server:

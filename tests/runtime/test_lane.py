@@ -313,6 +313,32 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
     assert 'http_requests_total{method="POST",route="/predict",status="422"}' in fast
 
 
+@pytest.mark.parametrize("lane", ["fast", "asgi"])
+def test_what_follows_the_last_request_of_a_connection_is_not_counted(forest_path: Path, lane: str) -> None:
+    def counted(server: RunningServer) -> list[int]:
+        text = server.request("GET", "/metrics").body.decode()
+        patterns = r'http_requests_total\{method="POST".*\} (\d+)', r"predictions_total\{.*\} (\d+)", r"drift_rows (.*)"
+        return [sum(map(int, re.findall(pattern, text))) for pattern in patterns]
+
+    last, probe = b"Connection: close", b"GET /model/info HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running_server(forest_path, LANE=lane, DRAIN_SECONDS="600") as server:
+        for request, rows in ((post(ROW, last), 1), (batch(BATCH, last), 4), (post(b"{}", last), 0)):
+            before = counted(server)
+            for more in (post(ROW) * 2, batch(BATCH), probe + post(ROW), post(ROW)[:-9]):
+                with server.raw() as stream:
+                    stream.sendall(request + more)
+                    assert replies(stream, 9).count(b"HTTP/1.1 ") == 1
+            assert [now - then for now, then in zip(counted(server), before, strict=True)] == [4, 4 * rows, 4 * rows]
+        before = counted(server)
+        server.process.terminate()
+        server.wait_for_line("draining")
+        with server.raw() as stream:
+            stream.sendall(post(ROW) * 3)
+            answer = replies(stream, 3)
+        assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"connection: close") == 1
+        assert [now - then for now, then in zip(counted(server), before, strict=True)] == [1, 1, 1]
+
+
 def test_uvicorn_is_as_the_lane_expects() -> None:
     assert issubclass(FastLane, HttpToolsProtocol)
     for name in ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "shutdown"):

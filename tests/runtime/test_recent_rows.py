@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.batch_arrays import RawBatch
+from runtime.batch_replies import JsonRows
+from runtime.batches import Batch
 from runtime.predictor import Predictor
 from runtime.recent_rows import MOST_BYTES, MOST_OF_A_CALL, SAMPLE_SECONDS, RecentRows
+from runtime.replies import ReplyWriter
 from tests.runtime.conftest import load_as_served, random_rows
 
 
@@ -73,8 +77,12 @@ def test_a_batch_gives_a_few_of_its_rows_and_no_bad_one(predictor: Predictor) ->
     assert {row.tobytes() for row in taken} <= {row.tobytes() for row in rows}
     bad = RecentRows(22, 256)
     bad.arm(predictor)
-    predictor.predict(np.zeros((5, 22), np.float32))
-    assert len(bad.rows()) == 0
+    body, reply = RawBatch(22), JsonRows(ReplyWriter(predictor.card))
+    rough = rows[:5].copy()
+    rough[1:4, 7] = np.nan
+    body.feed(rough.tobytes())
+    assert not Batch(predictor, body, reply, fail=False, max_rows=5).advance()
+    np.testing.assert_array_equal(bad.rows(), rows[[0, 4]])
 
 
 def test_memory_is_bounded_however_wide_rows_are() -> None:
