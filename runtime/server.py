@@ -8,7 +8,10 @@ import signal
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +32,8 @@ from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 
 logger = logging.getLogger("tickline")
+
+_LOOK_SECONDS = 0.01
 
 
 class ServerError(TicklineError):
@@ -100,13 +105,13 @@ def serve(settings: Settings) -> int:
         if settings.workers == 1:
             server = uvicorn.Server(config)
             _end_in_order(server.handle_exit)  # it listens to signals itself only when its loop runs
-            logger.info(*told)
-            server.run(sockets)
+            with _when_served(sockets, partial(logger.info, *told)):
+                server.run(sockets)
             return 0 if server.started else 1
         _end_in_order(lambda number, frame: None)
         supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload)
-        logger.info(*told)
-        supervisor.run()
+        with _when_served(sockets, partial(logger.info, *told)):
+            supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0
 
@@ -129,6 +134,27 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         raise ServerError(f"HOST {host}, {variable} {port}: cannot listen there: {error.strerror}") from None
     listener.set_inheritable(True)
     return listener
+
+
+@contextmanager
+def _when_served(listeners: list[socket.socket], say: Callable[[], None]) -> Iterator[None]:
+    """Say once that requests are served: from when the first worker listens on the sockets, which all of them share."""
+    ended = threading.Event()
+
+    def look() -> None:
+        with suppress(OSError):  # a server that is stopped while it starts closes them
+            while not all(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for listener in listeners):
+                if ended.wait(_LOOK_SECONDS):
+                    return
+            say()
+
+    looking = threading.Thread(target=look, name="look")
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
 
 
 def _check_secrets(settings: Settings) -> None:

@@ -43,7 +43,7 @@ try:
     else:
         raise SystemExit("the server did not start")
     # %% 5. Every bar that the model has never seen, and how often it was right
-    with Client(f"http://127.0.0.1:{port}", timeout=60, retries=100) as client:  # tries again until it is ready
+    with Client(f"http://127.0.0.1:{port}", timeout=60) as client:
         unseen = client.predict_every_bar(bars.tail(300))[1:]
     up_next = (bars["Close"].shift(-1) > bars["Close"]).set_axis(bars["Date"])
     judged = [one for one in unseen if one.bar.date != bars["Date"].iloc[-1]]

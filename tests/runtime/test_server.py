@@ -6,13 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runtime.artifact import CARD_KEY, CERTIFICATE_KEY, read_sealed
 from tests.runtime.conftest import edited
-from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
+from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, wait_until
 
 ROW = {"features": [0.5] * 22}
 
@@ -106,15 +108,37 @@ def counted(running: RunningServer) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith("predictions_total{"))
 
 
+@contextmanager
+def starting_server(model_path: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `tickline serve` without waiting for it."""
+    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "0", "MODEL_PATH": str(model_path), **settings}
+    command = [sys.executable, "-m", "tickline", "serve"]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_says_that_it_listens_when_a_worker_serves(workers: str, forest_path: Path) -> None:
+    metrics_port = free_port()
+    with starting_server(forest_path, WORKERS=workers, METRICS_PORT=str(metrics_port)) as process:
+        running = RunningServer(process)
+        assert running.request("GET", "/health/ready").status == 200
+        with socket.create_connection(("127.0.0.1", metrics_port), DEADLINE_SECONDS):
+            pass
+        assert running.stop() == 0
+        assert sum("listening on" in line for line in running.log) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_counts_from_the_first_line_on(workers: str, number: int, forest_path: Path) -> None:
-    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "0", "WORKERS": workers, "MODEL_PATH": str(forest_path)}
-    command = [sys.executable, "-m", "tickline", "serve"]
-    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+    with starting_server(forest_path, WORKERS=workers) as process:
         assert process.stderr is not None
         try:
-            assert "listening on" in process.stderr.readline()
+            assert "Started " in process.stderr.readline()
             process.send_signal(number)
             process.communicate(timeout=DEADLINE_SECONDS)
             assert process.returncode == 0
