@@ -21,6 +21,7 @@ OF_MODELS = (MODEL_PATH, MODEL_SHA256, MAX_MODEL_BYTES, ENGINE)
 """The settings that say which model a command takes."""
 
 _TIMEOUT_SECONDS = 30
+_RETRIES = 3  # within a second: someone waits for the answer
 _WIDEST_BAR = 20
 
 
@@ -173,7 +174,7 @@ def _ask(url: str, token: str | None, given: "Input | None", every_bar: bool) ->
     body = given.body if given else b""
     call = Call(method, route, lambda reply: reply.body, body, {"Content-Type": JSON})
     try:
-        with Client(url, timeout=_TIMEOUT_SECONDS, token=token) as client:
+        with Client(url, timeout=_TIMEOUT_SECONDS, token=token, retries=_RETRIES) as client:
             return client.run(call)
     except RefusedError as error:
         detail = explain_problem(given, error.members) if given and error.members else error.detail

@@ -1,8 +1,8 @@
 """The client that awaits."""
 
 import asyncio
+import socket
 import ssl
-import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.client import calls
 from runtime.client.calls import Call, Plan, Result
-from runtime.client.conversation import Exchange, Pause, Server
+from runtime.client.conversation import RETRIES, Exchange, Pause, Server, check_timeout
 from runtime.client.http import LostError, Reply
 from runtime.client.results import (
     BarPrediction,
@@ -33,7 +33,8 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class AsyncClient:
     """Asks a server over connections that stay open. Any number of tasks of one event loop may use one client at once.
 
-    Parameters and errors are those of `Client`, and so are the methods, which are awaited here.
+    Connections belong to the event loop that made them: in another one, later, a client makes new ones. Parameters and
+    errors are those of `Client`, and so are the methods, which are awaited here.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class AsyncClient:
         *,
         timeout: float = 10.0,
         token: str | None = None,
-        retries: int = 3,
+        retries: int = RETRIES,
         context: ssl.SSLContext | None = None,
     ) -> None:
         self._server = Server.at(url, token, retries)
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         self._context = context or (ssl.create_default_context() if self._server.secure else None)
         self._idle: list[_Streams] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose connections they are
 
     async def predict(self, row: Any, *, timeout: float | None = None) -> Prediction:
         """Predict one row; see `Client.predict`."""
@@ -123,8 +125,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections that are open and idle."""
-        while self._idle:
-            _, writer = self._idle.pop()
+        idle = self._connections()
+        while idle:
+            _, writer = idle.pop()
             writer.close()
             with suppress(OSError):  # it was lost before
                 await writer.wait_closed()
@@ -148,7 +151,7 @@ class AsyncClient:
                     step = next(conversation)
                     continue
                 try:
-                    async with asyncio.timeout(max(step.deadline - time.monotonic(), 0)):
+                    async with asyncio.timeout(step.left()):
                         reply = await self._exchange(step)
                 except (LostError, OSError) as error:
                     step = conversation.throw(error)
@@ -160,8 +163,9 @@ class AsyncClient:
 
     async def _exchange(self, step: Exchange) -> Reply:
         """Send a request and read its reply; a connection goes back among the idle ones after a whole reply alone."""
-        kept = bool(self._idle) and not step.fresh
-        reader, writer = self._idle.pop() if kept else await self._connect()
+        idle = self._connections()
+        kept = bool(idle) and not step.fresh
+        reader, writer = idle.pop() if kept else await self._connect()
         reply, received = Reply(), False
         try:
             writer.write(step.request)
@@ -179,10 +183,23 @@ class AsyncClient:
             writer.close()
             raise
         if reply.keeps_alive:
-            self._idle.append((reader, writer))
+            idle.append((reader, writer))
         else:
             writer.close()
         return reply
+
+    def _connections(self) -> list[_Streams]:
+        """Return the idle connections of the running event loop, and let go of those of another one."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            left, self._idle, self._loop = self._idle, [], loop
+            for _, writer in left:
+                try:
+                    writer.transport.abort()
+                except RuntimeError:  # its loop is closed, so that the descriptor stays until it is collected
+                    with suppress(OSError):
+                        writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        return self._idle
 
     async def _connect(self) -> _Streams:
         server = self._server

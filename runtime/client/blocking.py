@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.client import calls
 from runtime.client.calls import Call, Plan, Result
-from runtime.client.conversation import Exchange, Pause, Server
+from runtime.client.conversation import RETRIES, Exchange, Pause, Server, check_timeout
 from runtime.client.http import LostError, Reply
 from runtime.client.results import (
     BarPrediction,
@@ -36,11 +36,13 @@ class Client:
         The server, ``http://host:port``; a path stands before every route.
     timeout : float
         Seconds that a call may take, with all its tries; the server is told, and spends nothing on what is late.
+        ``inf`` is no limit.
     token : str, optional
         Bearer token.
     retries : int
         How often a call is tried again where that is safe: predictions and what only reads, after a lost connection or
-        a 503 with `Retry-After`, never past the deadline; never a reload.
+        a 503 or 429 with `Retry-After`, never past the deadline; never a reload. Pauses begin at 0.1 s and double, up
+        to 5 s, each shorter by up to a half at random.
     context : ssl.SSLContext, optional
         How a server is trusted; by default as the system trusts.
 
@@ -56,11 +58,11 @@ class Client:
         *,
         timeout: float = 10.0,
         token: str | None = None,
-        retries: int = 3,
+        retries: int = RETRIES,
         context: ssl.SSLContext | None = None,
     ) -> None:
         self._server = Server.at(url, token, retries)
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         self._context = context or (ssl.create_default_context() if self._server.secure else None)
         self._idle: list[socket.socket] = []  # its append and pop are atomic
 
@@ -228,10 +230,10 @@ class Client:
             connection, kept = self._connect(step), False
         reply, received = Reply(), False
         try:
-            _limit(connection, step.deadline)
+            _limit(connection, step)
             connection.sendall(step.request)
             while not reply.complete:
-                _limit(connection, step.deadline)
+                _limit(connection, step)
                 piece = connection.recv(_PIECE)
                 if not piece:
                     raise LostError("the connection was closed before a reply", stale=kept and not received)
@@ -250,8 +252,8 @@ class Client:
         return reply
 
     def _connect(self, step: Exchange) -> socket.socket:
-        server = self._server
-        plain = socket.create_connection((server.host, server.port), max(step.deadline - time.monotonic(), 0.001))
+        server, left = self._server, step.left()
+        plain = socket.create_connection((server.host, server.port), None if left is None else max(left, 0.001))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
             return plain
@@ -262,9 +264,9 @@ class Client:
             raise
 
 
-def _limit(connection: socket.socket, deadline: float) -> None:
-    """Let the next step of a connection end at a deadline."""
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _limit(connection: socket.socket, step: Exchange) -> None:
+    """Let what a connection does next end at a deadline."""
+    left = step.left()
+    if left == 0:
         raise TimeoutError
     connection.settimeout(left)

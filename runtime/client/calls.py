@@ -78,11 +78,13 @@ def predict(row: Any) -> Call[Prediction]:
     if hasattr(row, "columns"):
         raise ClientError("row: expected one row, got a DataFrame; predict_batch takes those, predict one of its rows")
     if isinstance(row, Mapping):
-        values = {name: float(value) for name, value in row.items()}
+        values = _floats_by_name(row.items())
     elif index is not None and not callable(index):  # a Series
-        values = {str(name): float(value) for name, value in zip(index, row, strict=True)}
-    else:
+        values = _floats_by_name(zip(index, row, strict=True))
+    elif isinstance(row, Iterable):
         values = row.tolist() if isinstance(row, np.ndarray) else list(row)
+    else:
+        raise ClientError(f"row: expected numbers, a mapping or a Series, got {row!r}")
     body = msgspec.json.encode({"features": values}, enc_hook=float)  # of NumPy's scalars in a list
     if b"null" in body:
         for place, value in values.items() if isinstance(values, dict) else enumerate(values):
@@ -127,7 +129,8 @@ def _batch(rows: Any, strict: bool, names: Sequence[str] | None = None) -> Call[
         if names is not None and len(rows.columns) == len(names) and set(rows.columns) == set(names):
             body, kind = _npy(_matrix(rows[list(names)])), NPY
         else:
-            columns = {str(name): rows[name].to_numpy(np.float64).tolist() for name in rows.columns}
+            named = _once(((name, name) for name in rows.columns), "columns")
+            columns = {name: _floats(f"columns.{name}", rows[label]).tolist() for name, label in named.items()}
             body, kind = msgspec.json.encode({"columns": columns}), JSON
     else:
         body, kind = _npy(_matrix(rows)), NPY
@@ -191,7 +194,9 @@ def seed_symbol(ticker: str, bars: Any) -> Call[SymbolPrediction]:
 
 def add_bar(ticker: str, bar: Any) -> Call[SymbolPrediction]:
     """Take one more bar and predict it. Never sent twice: without dates the bar would count twice."""
-    fields = dict(bar.items()) if hasattr(bar, "items") else dict(zip(_BAR_FIELDS, bar, strict=True))
+    if not hasattr(bar, "items") and len(bar) != len(_BAR_FIELDS):
+        raise ClientError(f"bar: expected {len(_BAR_FIELDS)} numbers, {', '.join(_BAR_FIELDS)}, got {len(bar)}")
+    fields = _once(bar.items() if hasattr(bar, "items") else zip(_BAR_FIELDS, bar, strict=True), "bar")
     name = getattr(bar, "name", None)  # of a row of a DataFrame: its index
     if hasattr(name, "isoformat") and not any(str(each).lower() == "date" for each in fields):
         fields["date"] = name
@@ -258,6 +263,8 @@ def _bar_columns(bars: Any) -> dict[str, list[Any]]:
     if isinstance(bars, Mapping) or hasattr(bars, "columns"):
         for name in bars if isinstance(bars, Mapping) else bars.columns:
             lower = str(name).lower()
+            if lower in columns:
+                raise _given_twice(f"bars.{lower}")
             if lower in _BAR_FIELDS:
                 columns[lower] = _numbers(lower, bars[name])
             elif lower == "date":
@@ -271,11 +278,35 @@ def _bar_columns(bars: Any) -> dict[str, list[Any]]:
         if missing:
             raise ClientError(f"bars: expected columns {', '.join(_BAR_FIELDS)}, got none of {', '.join(missing)}")
     else:
-        matrix = np.asarray(bars, np.float64)
+        matrix = _floats("bars", bars)
         if matrix.ndim != 2 or matrix.shape[1] != len(_BAR_FIELDS):
             raise ClientError(f"bars: expected shape (bars, {len(_BAR_FIELDS)}), got {matrix.shape}")
         columns = {name: _numbers(name, values) for name, values in zip(_BAR_FIELDS, matrix.T, strict=True)}
     return columns
+
+
+def _once(named: Iterable[tuple[Any, Any]], what: str) -> dict[str, Any]:
+    """Return values by name, of a mapping, a Series or a DataFrame's columns; one of two would win unseen."""
+    values: dict[str, Any] = {}
+    for name, value in named:
+        if str(name) in values:
+            raise _given_twice(f"{what}.{name}")
+        values[str(name)] = value
+    return values
+
+
+def _floats_by_name(named: Iterable[tuple[Any, Any]]) -> dict[str, float]:
+    values = _once(named, "features")
+    for name, value in values.items():
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError):
+            raise ClientError(f"features.{name}: expected a finite number, got {value!r}") from None
+    return values
+
+
+def _given_twice(place: str) -> ClientError:
+    return ClientError(f"{place}: given twice")
 
 
 def _check_finite(place: str, value: Any) -> None:
@@ -288,8 +319,15 @@ def _dates(days: Iterable[Any]) -> list[str]:
     return [day if isinstance(day, str) else day.isoformat() for day in days]
 
 
+def _floats(place: str, values: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ClientError(f"{place}: expected numbers: {error}") from None
+
+
 def _numbers(name: str, values: Any) -> list[float]:
-    array = np.asarray(values, np.float64)
+    array = _floats(f"bars.{name}", values)
     finite = np.isfinite(array)
     numbers: list[float] = array.tolist()
     if not finite.all():

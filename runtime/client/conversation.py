@@ -1,16 +1,19 @@
 """How a call goes: what is sent, when it is sent again, and when it has failed. The clients only move the bytes.
 
 A call is tried again where to send it twice changes nothing, the failure is one that passes (no connection, a
-connection that was lost, 503 with `Retry-After`), tries are left, and the pause ends before the deadline. A reload,
-which is none of these, is sent once, over a connection of its own.
+connection that was lost, 503 or 429 with `Retry-After`), tries are left, and the pause ends before the deadline. A
+reload, which is none of these, is sent once, over a connection of its own.
 """
 
+import math
 import os
 import random
 import re
+import socket
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +22,12 @@ from runtime.client.calls import Call, Plan, Result
 from runtime.client.errors import ClientError, DeadlineError, NoAnswerError, refusal
 from runtime.client.http import LostError, Reply, encode_request
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+RETRIES = 6
+"""How often a call is tried again unless a client says otherwise: over 3 to 6 s, in which a server starts again."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_LONGEST_LIMIT = 10**6 - 1  # seconds, of which the server takes the milliseconds in nine digits
+_MOST_DIGITS = 6
 _PORTS = {"http": 80, "https": 443}
 _WORD = re.compile(r"[!-~]+\Z")
 
@@ -31,6 +39,10 @@ class Exchange:
     request: bytes
     fresh: bool
     deadline: float
+
+    def left(self) -> float | None:
+        """Return the seconds until the deadline, 0 where it has passed; None where there is none."""
+        return None if self.deadline == math.inf else max(self.deadline - monotonic(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,8 @@ class Server:
             raise ClientError(f"expected http:// or https:// and a host, got {url!r}")
         if token and not _WORD.match(token):
             raise ClientError("token: expected visible ASCII characters, got others, such as the end of a line")
+        if not isinstance(retries, int) or retries < 0:
+            raise ClientError(f"retries: expected an integer from 0 on, got {retries!r}")
         headers = {"Host": parts.netloc.rpartition("@")[2]}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -86,7 +100,8 @@ class Server:
         return cls(parts.hostname, port or _PORTS[parts.scheme], secure, parts.path.rstrip("/"), headers, retries)
 
     def converse(self, asked: Call[Result] | Plan[Result], seconds: float) -> "Conversation[Result]":
-        """Have a call, or all of a plan, answered within a time."""
+        """Have a call, or all of a plan, answered within a time; raises ClientError where that is none."""
+        seconds = check_timeout(seconds)
         return self._converse(asked, seconds) if isinstance(asked, Call) else self._follow(asked, seconds)
 
     def _follow(self, plan: Plan[Result], seconds: float) -> "Conversation[Result]":
@@ -118,23 +133,30 @@ class Server:
                 raise too_late(seconds) from None
             except OSError as error:
                 failure = NoAnswerError(f"{self.host}:{self.port}: {_reason(error)}")
-                pause = None if isinstance(error, ssl.SSLError) else _back_off(tries)
+                pause = _back_off(tries) if _passes(error) else None
             else:
                 if reply.status < 300:
                     return call.read(reply)
-                failure, pause = refusal(reply), _asked_pause(reply)
+                failure, pause = refusal(reply), _asked_pause(reply, tries)
             if pause is None or not call.repeatable or tries == self.retries or monotonic() + pause >= deadline:
                 raise failure
             yield Pause(pause)
             tries += 1
 
     def _encode(self, call: Call[Any], left: float) -> bytes:
-        deadline = (
-            {"X-Request-Deadline-Ms": str(max(int(1000 * left), 1))} if call.target.startswith("/predict") else {}
-        )
+        limited = left < math.inf and call.target.startswith("/predict")
+        deadline = {"X-Request-Deadline-Ms": str(max(int(1000 * left), 1))} if limited else {}
         return encode_request(
             call.method, self.prefix + call.target, {**self.headers, **call.headers, **deadline}, call.body
         )
+
+
+def check_timeout(timeout: Any) -> float:
+    """Return the seconds that a call may take, infinite where there is no limit; raises ClientError."""
+    if not isinstance(timeout, Real) or math.isnan(timeout):
+        raise ClientError(f"timeout: expected seconds, or inf for no limit, got {timeout!r}")
+    seconds = float(timeout)
+    return seconds if seconds <= _LONGEST_LIMIT else math.inf
 
 
 def too_late(seconds: float) -> DeadlineError:
@@ -148,10 +170,19 @@ def _back_off(tries: int) -> float:
     return random.uniform(0.5, 1.0) * longest
 
 
-def _asked_pause(reply: Reply) -> float | None:
-    """Return the pause that a busy server asks for, a little longer at random; None where it asks for none."""
+def _asked_pause(reply: Reply, tries: int) -> float | None:
+    """Return the pause that a busy server or a gateway asks for, and longer at random; None where it asks for none."""
     asked = reply.headers.get(b"retry-after", b"")
-    return int(asked) * random.uniform(1.0, 1.1) if reply.status == 503 and asked.isdigit() else None
+    if reply.status not in (429, 503) or not asked.isdigit() or len(asked) > _MOST_DIGITS:
+        return None
+    return int(asked) + _back_off(tries)
+
+
+def _passes(error: OSError) -> bool:
+    """Tell whether a connection that could not be made may be made later."""
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN
+    return not isinstance(error, ssl.SSLError)
 
 
 def _reason(error: OSError) -> str:
