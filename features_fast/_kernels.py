@@ -46,6 +46,29 @@ def _all_plain(open: Words, high: Words, low: Words, close: Words, volume: Words
     )
 
 
+@part(INT(DOUBLES, *(WORDS,) * 6, *(INT,) * 4))
+def _series(
+    s: Floats,
+    open: Words,
+    high: Words,
+    low: Words,
+    close: Words,
+    volume: Words,
+    out: Words,
+    float64: int,
+    start: int,
+    stop: int,
+    line: int,
+) -> int:
+    """Write the rows of bars ``start`` to ``stop`` of plain arrays."""
+    opens, highs, lows = doubles(open[_DATA]), doubles(high[_DATA]), doubles(low[_DATA])
+    closes, volumes = doubles(close[_DATA]), doubles(volume[_DATA])
+    stage = address(s) + 8 * at.STAGE
+    if out[_TYPE] == float64:
+        return run(s, opens, highs, lows, closes, volumes, start, stop, doubles(out[_DATA]), doubles(stage), line)
+    return run(s, opens, highs, lows, closes, volumes, start, stop, singles(out[_DATA]), singles(stage), line)
+
+
 def rows(
     s: Floats,
     open: Words,
@@ -64,23 +87,14 @@ def rows(
     """Write the rows of series ``first`` to ``last``; series ``i`` is rows ``offsets[i]`` to ``offsets[i + 1]``."""
     if not _all_plain(open, high, low, close, volume, float64, length):
         return at.NOT_PLAIN
-    opens, highs, lows = doubles(open[_DATA]), doubles(high[_DATA]), doubles(low[_DATA])
-    closes, volumes = doubles(close[_DATA]), doubles(volume[_DATA])
     # A stream's own state has no room for rows on their way past the caches.
     size = 8 if out[_TYPE] == float64 else 4
     line = 64 // size if resume == 0 and length * at.COLUMNS * size > at.CACHED else 0
-    stage = address(s) + 8 * at.STAGE
     bad = at.DONE
     for series in range(first, last):
-        start, stop = offsets[series], offsets[series + 1]
         if resume == 0:
             begin(s)
-        if out[_TYPE] == float64:
-            rows, staged = doubles(out[_DATA]), doubles(stage)
-            bad = run(s, opens, highs, lows, closes, volumes, start, stop, rows, staged, line)
-        else:
-            narrow, staged_narrow = singles(out[_DATA]), singles(stage)
-            bad = run(s, opens, highs, lows, closes, volumes, start, stop, narrow, staged_narrow, line)
+        bad = _series(s, open, high, low, close, volume, out, float64, offsets[series], offsets[series + 1], line)
         if bad != at.DONE:
             break
     if line:
@@ -159,25 +173,49 @@ _REFERENCES, _CLASS, _VALUE, _ITEMS = 0, 1, 2, 3
 """Words of CPython's objects: count of references, type, value of a float, first item of a tuple."""
 
 
+@part(INT(WORDS, WORDS, INT))
+def _arrays(context: Words, arguments: Words, count: int) -> int:
+    """Return the length of six arrays of which the fourth has one dimension, or 0 if they are anything else."""
+    good = count == 6
+    for i in range(count):
+        good = good and words(arguments[i])[_CLASS] == context[_ITEMS + 1]
+    length = 0
+    if good:
+        close = words(arguments[3])
+        if close[_DIMENSIONS] & 0xFFFFFFFF == 1:
+            length = words(close[_LENGTHS])[0]
+    return length
+
+
+def rows_at_once(context: Words, arguments: Words, count: int) -> int:
+    """Write the rows of a short series, as a built-in function of Python, as ``last_at_once`` does."""
+    result, length = context, _arrays(context, arguments, count)
+    if 0 < length <= at.ROWS_AT_ONCE:
+        s, float64 = doubles(words(context[_ITEMS])[_DATA]), context[_ITEMS + 2]
+        open, high, low = words(arguments[0]), words(arguments[1]), words(arguments[2])
+        close, volume, out = words(arguments[3]), words(arguments[4]), words(arguments[5])
+        if _all_plain(open, high, low, close, volume, float64, length):
+            begin(s)
+            if _series(s, open, high, low, close, volume, out, float64, 0, length, 0) == at.DONE:
+                result = out
+    result[_REFERENCES] += 1
+    returned: int = address(result)
+    return returned
+
+
 def last_at_once(context: Words, arguments: Words, count: int) -> int:
     """Write the row of the newest bar of a short window, as a built-in function of Python.
 
     ``context`` is the tuple (state, np.ndarray, type of float64 arrays), ``arguments`` the five fields and the row. The
     result is the row if it was written, else the tuple itself.
     """
-    result = context
-    s, kind, float64 = doubles(words(context[_ITEMS])[_DATA]), context[_ITEMS + 1], context[_ITEMS + 2]
-    good = count == 6
-    for i in range(count):
-        good = good and words(arguments[i])[_CLASS] == kind
-    if good:
-        close, out = words(arguments[3]), words(arguments[5])
-        if close[_DIMENSIONS] & 0xFFFFFFFF == 1:
-            length = words(close[_LENGTHS])[0]
-            if 0 < length <= at.AT_ONCE:
-                fields = words(arguments[0]), words(arguments[1]), words(arguments[2]), close, words(arguments[4])
-                if _newest(s, *fields, out, float64, length) == at.DONE:
-                    result = out
+    result, length = context, _arrays(context, arguments, count)
+    if 0 < length <= at.AT_ONCE:
+        s, float64 = doubles(words(context[_ITEMS])[_DATA]), context[_ITEMS + 2]
+        open, high, low = words(arguments[0]), words(arguments[1]), words(arguments[2])
+        close, volume, out = words(arguments[3]), words(arguments[4]), words(arguments[5])
+        if _newest(s, open, high, low, close, volume, out, float64, length) == at.DONE:
+            result = out
     result[_REFERENCES] += 1
     returned: int = address(result)
     return returned
@@ -225,6 +263,7 @@ def resume(s: Floats) -> int:
 
 KERNELS: dict[str, tuple[Any, Any]] = {
     "rows": (rows, INT(DOUBLES, *(WORDS,) * 6, INT, INT, WORDS, *(INT,) * 3)),
+    "rows_at_once": (rows_at_once, INT(WORDS, WORDS, INT)),
     "last_at_once": (last_at_once, INT(WORDS, WORDS, INT)),
     "last": (last, INT(DOUBLES, *(WORDS,) * 6, INT, INT)),
     "update": (update, INT(WORDS, WORDS, INT)),

@@ -29,8 +29,8 @@ CARRIED_CLOSES, CARRIED_SUMS, CARRIED = 56, 40, 24
 WINDOW = 50
 """Bars that determine everything but the recursive averages."""
 
-AT_ONCE = 4096
-"""Bars for which the interpreter may be held: some 20 microseconds."""
+AT_ONCE, ROWS_AT_ONCE = 4096, 1024
+"""Bars for whose newest row, and for whose rows, the interpreter may be held: some 10 to 20 microseconds."""
 
 # One number each: bars seen, place of the next bar, and the recursive averages (sums until their seed is complete), of
 # 5, 10, 20, 12 and 26 closes, of MACD (the signal line), of rises and of falls.

@@ -27,7 +27,7 @@ _ARGUMENTS = {
     "last": (*(_POINTER,) * 8, _INT),
     "resume": (_POINTER,),
 }
-_BUILTINS = ("last_at_once", "update")
+_BUILTINS = ("rows_at_once", "last_at_once", "update")
 _NAMES = (*_ARGUMENTS, *_BUILTINS)
 
 _X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
@@ -49,8 +49,8 @@ class Library:
         Where they come from, and why not from a better place.
     rows, last, resume : callable
         The functions of the same names in ``_kernels``; they release the interpreter.
-    last_at_once : callable
-        The built-in function of this name, bound to a state of its own.
+    rows_at_once, last_at_once : callable
+        The built-in functions of these names, bound to a state of their own.
     update : callable
         Binds the built-in function of this name to a stream.
 
@@ -64,6 +64,7 @@ class Library:
     rows: Kernel
     last: Kernel
     resume: Kernel
+    rows_at_once: Callable[..., object]
     last_at_once: Callable[..., object]
     update: Binder
 
@@ -191,11 +192,12 @@ _new_builtin.restype = ctypes.py_object
 
 def _bind(backend: str, addresses: dict[str, int]) -> Library:
     kernels = {name: ctypes.CFUNCTYPE(_INT, *arguments)(addresses[name]) for name, arguments in _ARGUMENTS.items()}
-    last_at_once = binder("last_at_once", addresses["last_at_once"])
+    context = new_state(), np.ndarray, np.dtype(np.float64)
     return Library(
         backend,
         **kernels,
-        last_at_once=last_at_once((new_state(), np.ndarray, np.dtype(np.float64))),
+        rows_at_once=binder("rows_at_once", addresses["rows_at_once"])(context),
+        last_at_once=binder("last_at_once", addresses["last_at_once"])(context),
         update=binder("update", addresses["update"]),
     )
 

@@ -22,7 +22,7 @@ def compute(
 ) -> Rows:
     """Compute all features of every bar.
 
-    The interpreter is released; calls on different outputs may run at once.
+    The interpreter is released for series that are not short; calls on different outputs may run at once.
 
     Parameters
     ----------
@@ -56,6 +56,11 @@ def compute(
     (1978). Squared deviations of a window are merged from those of its parts: T. F. Chan, G. H. Golub and R. J.
     LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37 (1983).
     """
+    if type(close) is np.ndarray and close.ndim == 1 and close.size <= at.ROWS_AT_ONCE:
+        out = rows_for(out, (close.size, at.COLUMNS), dtype)
+        # The kernel itself checks that it can read these objects, in less time than Python can.
+        if library().rows_at_once(open, high, low, close, volume, out) is out:
+            return out
     fields = plain(open, high, low, close, volume)
     length = len(fields[3])
     out = rows_for(out, (length, at.COLUMNS), dtype)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features_fast import WARM_UP, BarError, TicklineError, compute, compute_last
+from features_fast import WARM_UP, BarError, TicklineError, compute, compute_last, compute_panel
 from tests.features_fast import naive
 
 BARS = naive.bars_around(naive.walk(400))
@@ -91,12 +91,26 @@ def test_the_newest_row_of_a_long_window_is_the_same(count: int) -> None:
         compute_last(bars[0], spoiled, *bars[2:])
 
 
-def test_the_newest_row_leaves_no_references_behind() -> None:
-    out = np.zeros(22)
+@pytest.mark.parametrize("count", [1, 50, 128, 1023, 1024, 1025])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_short_series_has_the_rows_of_a_panel(count: int, dtype: type[np.floating]) -> None:
+    bars = naive.bars_around(naive.walk(count))
+    rows = compute(*bars, dtype=dtype)
+    np.testing.assert_array_equal(rows, compute_panel(*bars, [0, count], dtype=dtype))
+    spoiled = bars[2].copy()
+    spoiled[count - 1] = np.nan
+    with pytest.raises(BarError, match=rf"^bar {count - 1}: low must be a positive finite number, not nan$"):
+        compute(*bars[:2], spoiled, *bars[3:], dtype=dtype)
+    np.testing.assert_array_equal(compute(*bars, dtype=dtype), rows)
+
+
+@pytest.mark.parametrize(("function", "shape"), [(compute, (400, 22)), (compute_last, (22,))])
+def test_rows_leave_no_references_behind(function: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    out = np.zeros(shape)
     counts = []
     for _ in range(3):
         for _ in range(1000):
-            compute_last(*BARS, out=out)
+            function(*BARS, out=out)
         counts.append([sys.getrefcount(thing) for thing in (out, *BARS)])
     assert counts[0] == counts[1] == counts[2]
 
@@ -154,8 +168,10 @@ def misaligned(field: naive.Array) -> naive.Array:
 )
 def test_arrays_of_every_kind_are_converted(convert: Callable[[naive.Array], Any]) -> None:
     converted = [convert(field) for field in BARS]
-    np.testing.assert_array_equal(compute(*converted), compute(*BARS))
-    np.testing.assert_array_equal(compute_last(*converted), compute_last(*BARS))
+    choices = [converted, *([*BARS[:i], converted[i], *BARS[i + 1 :]] for i in range(5))]
+    for some in choices:
+        np.testing.assert_array_equal(compute(*some), compute(*BARS))
+        np.testing.assert_array_equal(compute_last(*some), compute_last(*BARS))
 
 
 def test_an_out_of_an_equal_type_receives_the_rows() -> None:
