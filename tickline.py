@@ -12,7 +12,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from features_fast.errors import TicklineError
-from features_fast.terminal import Help, paint
+from features_fast.terminal import Help, mend_streams, paint
 
 if TYPE_CHECKING:
     from runtime.client import AsyncClient, Client
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check has failed, 130 when it was interrupted. Wrong usage exits with 2.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    mend_streams()
     try:
         options = parse(arguments)
         status = options.run(options) or 0

@@ -28,6 +28,9 @@ _FORMS = (*_EPOCHS, *(days + times for days in _DAYS for times in _TIMES))
 _AT_ONCE = 1 << 14
 """Dates of a long column that are looked at together, where those of several tickers are the same."""
 
+_BAR = ["Open", "High", "Low", "Close", "Volume"]
+_UNNAMED = {len(names): names for names in (_BAR, ["Date", *_BAR])}
+
 HEAD_LINES = 3
 """Most lines above the first row."""
 
@@ -65,7 +68,7 @@ class TextTable:
     rows : list of list of str
         The cells of each row, as many as there are names.
     lines : list of int
-        The line of each row in the file, where the header is line 1.
+        The line of each row in the file, whose first one is line 1.
     commas_part : bool
         Whether a comma stands between cells, so that it is no decimal mark in them.
     """
@@ -102,8 +105,24 @@ def read_head(lines: Sequence[str]) -> Head:
     return Head(header, delimiter)
 
 
+def read_bar_head(lines: Sequence[str]) -> Head:
+    """Read the head of a table of bars, which may have none: then its first line is a bar.
+
+    Such a table has the columns open, high, low, close and volume, perhaps with the date in front, and no others.
+    Parameters and errors are those of `read_head`.
+    """
+    for delimiter in reversed(_DELIMITERS):  # commas, which may be decimal marks, last
+        cells = next(csv.reader(lines[:1], delimiter=delimiter), [])
+        if names := _UNNAMED.get(len(cells)):
+            numbers = cells[-len(_BAR) :]
+            for decimal_comma in (False, delimiter != ","):
+                if all(read_number(cell, decimal_comma=decimal_comma, suffixes=True) is not None for cell in numbers):
+                    return Head(names, delimiter, lines=0)
+    return read_head(lines)
+
+
 def read_table(text: Iterable[str] | str) -> TextTable:
-    """Read a table, whose head may be any that `read_head` knows; lines without a word are left out.
+    """Read a table, whose head may be any that `read_bar_head` knows; lines without a word are left out.
 
     Raises
     ------
@@ -114,7 +133,7 @@ def read_table(text: Iterable[str] | str) -> TextTable:
     """
     lines = iter(io.StringIO(text, newline="") if isinstance(text, str) else text)
     first = list(islice(lines, HEAD_LINES))
-    head = read_head(first)
+    head = read_bar_head(first)
     reader = csv.reader(chain(first[head.lines :], lines), delimiter=head.delimiter)
     numbers, rows = [], []
     for row in reader:

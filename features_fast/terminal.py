@@ -1,6 +1,8 @@
 """What every command prints: tables, colours where a terminal shows them, and the progress of long work."""
 
 import argparse
+import errno
+import io
 import os
 import shutil
 import sys
@@ -10,12 +12,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from time import perf_counter
 from types import TracebackType
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32"}
 _CLEAR_LINE = "\r\x1b[2K"
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1
+_LAST_STREAM = 2  # standard error
 
 
 def shows_colour(stream: TextIO) -> bool:
@@ -28,6 +31,44 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     if not shows_colour(stream or sys.stdout):
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+class Closed(io.TextIOBase):
+    """A standard stream that was closed before the start: to use it is an error that names it.
+
+    Parameters
+    ----------
+    name : str
+        Of the stream.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._error = OSError(errno.EBADF, "it is closed", name)
+
+    def write(self, text: str) -> int:
+        """Raise OSError."""
+        raise self._error
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Raise OSError: bytes are read here."""
+        raise self._error
+
+
+def mend_streams() -> None:
+    """Replace standard streams that are closed, which Python leaves out, so that whoever uses one is told.
+
+    Their numbers are taken too, lest a file or a socket that is opened gets one, and a library writes into it. What is
+    said on standard error is lost then.
+    """
+    if sys.stdin and sys.stdout and sys.stderr:
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or Closed("standard input")
+    sys.stdout = sys.stdout or Closed("standard output")
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
 
 
 def render_table(

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from runtime.problems import Problem
 
 CSV = "text/csv"
 
-_UNNAMED = {width: ("date", *FIELDS)[-width:] for width in (5, 6)}
 MOST_BARS = 25_000
 """Bars of one request as CSV, a hundred years of days: Python reads them, and single predictions wait meanwhile."""
 
@@ -80,11 +79,11 @@ class CsvBars:
 
 
 def is_bars(table: TextTable) -> bool:
-    """Return whether a table has the columns of bars, by name or, without a header, by their number."""
+    """Return whether a table has the columns of bars."""
     try:
         read_places(table)
     except TicklineError:
-        return bool(_name_columns(table))
+        return False
     return True
 
 
@@ -100,8 +99,7 @@ def read_bars(table: TextTable) -> dict[str, CsvBars]:
     Parameters
     ----------
     table : TextTable
-        A table with the columns of bars under any of their common names, in any order of columns and rows; or without
-        a header, if its columns are open, high, low, close and volume, perhaps with the date in front.
+        A table with the columns of bars under any of their common names, in any order of columns and rows.
 
     Raises
     ------
@@ -110,7 +108,6 @@ def read_bars(table: TextTable) -> dict[str, CsvBars]:
     TicklineError
         A column is missing, or there is no bar.
     """
-    table = _name_columns(table) or table
     places = read_places(table)
     names = {column: table.header[place] for column, place in places.items()}
     rows = [
@@ -172,14 +169,6 @@ def _series(bars: CsvBars, root: str) -> Series:
     dates: Sequence[str] = bars.dates or ()
     fields = tuple(np.array(values) for values in bars.fields.values())
     return Series(fields, dates, last_date(dates, bars.place), root, bars.place)
-
-
-def _name_columns(table: TextTable) -> TextTable | None:
-    """Return a table whose first line is a bar with a header above it; None where it is none."""
-    names = _UNNAMED.get(len(table.header))
-    if not names or any(read_number(cell, suffixes=True) is None for cell in table.header[-len(FIELDS) :]):
-        return None
-    return replace(table, header=list(names), rows=[table.header, *table.rows], lines=[1, *table.lines])
 
 
 def _has_decimal_comma(rows: _Rows, places: dict[str, int]) -> bool:

@@ -59,8 +59,21 @@ def zoned(bars: pd.DataFrame) -> str:
     return frame.drop(columns="Ticker").to_csv(index=False)
 
 
+def headless(bars: pd.DataFrame) -> str:
+    """Without a header."""
+    return bars.drop(columns="Ticker").to_csv(index=False, header=False)
+
+
+def german_headless(bars: pd.DataFrame) -> str:
+    """The same as a spreadsheet set to German writes it."""
+    return "\ufeff" + german(bars).partition("\r\n")[2]
+
+
 def _values(bars: pd.DataFrame) -> "zip[tuple[pd.Timestamp, float, float, float, float, float]]":
     return zip(*(bars[name] for name in ("Date", "Open", "High", "Low", "Close", "Volume")), strict=True)
 
 
-FORMS: tuple[Callable[[pd.DataFrame], str], ...] = (yahoo, yfinance, nasdaq, investing, german, exchange, zoned)
+FORMS: tuple[Callable[[pd.DataFrame], str], ...] = (
+    *(yahoo, yfinance, nasdaq, investing, german, exchange, zoned),
+    *(headless, german_headless),
+)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -59,12 +59,12 @@ class Form(msgspec.Struct, frozen=True):
     newest_first: bool = False
 
 
-def open_head(path: Path) -> Head:
+def open_head(path: Path, read: Callable[[Sequence[str]], Head] = read_head) -> Head:
     """Read what stands above the rows of a CSV file; raises TicklineError, which does not name the file."""
     try:
         with path.open("rb") as file:
             first, *others = (file.readline(_MAX_HEADER) for _ in range(HEAD_LINES))
-        return read_head([first.decode("utf-8-sig"), *(line.decode("utf-8", "replace") for line in others)])
+        return read([first.decode("utf-8-sig"), *(line.decode("utf-8", "replace") for line in others)])
     except OSError as error:
         raise TicklineError(f"cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -135,7 +135,7 @@ def _moments(cells: Sequence[str], form: str | None) -> NDArray[np.int64]:
 
 def _rows(path: Path, head: Head, names: Sequence[str]) -> Iterator[list[str]]:
     """Yield the cells of some columns, of rows that are like the header."""
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         for _ in range(head.lines):
             file.readline()
         yield from _read(file, head, names)

@@ -1,6 +1,7 @@
 """How a job is cut: slices that are read, parts that are written, chains that are worked on independently."""
 
 from bisect import bisect_left
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -138,6 +139,8 @@ def _csv(place: int, source: Source, path: Path) -> Iterator[tuple[Slice, Bounds
     with path.open("rb") as file:
         for _ in range(source.form.head_lines):
             file.readline()
+        if not source.form.head_lines and file.read(len(BOM_UTF8)) != BOM_UTF8:
+            file.seek(0)
         start, line = file.tell(), source.form.head_lines + 1
         stop, lines, quoted = start, 0, False
         while size := file.readinto(buffer):

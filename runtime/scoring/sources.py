@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from features_fast.columns import BAR_COLUMNS, REQUIRED, match_bar_columns, plain_name
 from features_fast.errors import TicklineError
-from features_fast.foreign_text import Head
+from features_fast.foreign_text import Head, read_bar_head
 from runtime.scoring.form import Form, find_form, open_head
 
 BARS, FEATURES = "bars", "features"
@@ -108,6 +108,8 @@ def read_sources(root: Path, feature_names: Sequence[str]) -> tuple[str, list[So
         try:
             head = _parquet_head(path) if path.suffix == ".parquet" else open_head(path)
             kind = kind or _kind(head.header, feature_names)
+            if kind == BARS and path.suffix == ".csv":
+                head = open_head(path, read_bar_head)
             columns, constants = _match(kind, head, feature_names, below)
             form = Form()
             if path.suffix == ".csv":

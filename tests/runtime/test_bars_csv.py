@@ -52,7 +52,7 @@ def test_without_a_header_the_order_tells(mark: str) -> None:
         series = decoded(expected[columns].to_csv(index=False, header=False, sep=mark))
         check_same(series, expected)
         assert bool(series.dates) == ("Date" in columns)
-    assert series.place(0, "close") == "line 1, column close"
+    assert series.place(0, "close") == "line 1, column Close"
 
 
 def test_tickers_are_parted() -> None:

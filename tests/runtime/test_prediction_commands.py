@@ -230,6 +230,32 @@ def test_output_that_cannot_be_written(forest_path: Path) -> None:
     assert (silent.returncode, silent.stderr) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("given", "streams", "told"),
+    [
+        (("predict", "-"), "<&-", "tickline: standard input: cannot be read: it is closed\n"),
+        (("predict",), "<&-", ""),
+        (("predict",), ">&-", "tickline: standard output: it is closed\n"),
+        (("predict", "--json"), ">&- <&-", "tickline: standard output: it is closed\n"),
+        (("explain",), ">&-", "tickline: standard output: it is closed\n"),
+        (("verify",), ">&-", "tickline: standard output: it is closed\n"),
+        (("completion", "bash"), ">&-", "tickline: standard output: it is closed\n"),
+        (("predict", "nothing.csv"), ">&-", "tickline: there is no file 'nothing.csv'; expected "),
+        (("predict", "nothing.csv"), "2>&-", ""),
+    ],
+)
+def test_a_stream_that_is_closed_is_named(given: tuple[str, ...], streams: str, told: str, forest_path: Path) -> None:
+    command = ["sh", "-c", f'exec "$0" "$@" {streams}', sys.executable, "-m", "tickline", *given]
+    ended = subprocess.run(
+        command, env={**os.environ, "MODEL_PATH": str(forest_path)}, capture_output=True, text=True, check=False
+    )
+    assert ended.stderr.startswith(told) if told else not ended.stderr
+    assert ended.stderr.count("\n") <= 1
+    fine = streams == "<&-" and not told
+    assert ended.returncode == (0 if fine else 1)
+    assert bool(ended.stdout) == fine
+
+
 def test_a_server_is_asked(roomy: RunningServer, tmp_path: Path, capsys: Capture) -> None:
     url = ("--url", f"http://127.0.0.1:{roomy.port}/")
     for row in ((), (json.dumps([0.5] * 22),)):

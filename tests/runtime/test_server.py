@@ -146,6 +146,15 @@ def test_a_signal_counts_from_the_first_line_on(workers: str, number: int, fores
             process.kill()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_serves_with_its_streams_closed(workers: str, forest_path: Path) -> None:
+    """As a program starts it that has closed them; standard error stays, which tells the port."""
+    closing = ("sh", "-c", 'exec "$0" "$@" <&- >&-')
+    with running_server(forest_path, wrap=closing, WORKERS=workers) as running:
+        assert running.request("POST", "/predict", ROW).status == 200
+        assert running.stop() == 0
+
+
 def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
     with running_server(forest_path, WORKERS="2") as running:
         wait_until(lambda: b"workers_ready 2.0" in running.request("GET", "/metrics").body, "two workers are ready")
