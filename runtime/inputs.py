@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from runtime.problems import Problem
 KINDS = "a JSON row, or a file: .csv of bars or of features, .npy of rows, .json of one row"
 
 _BAR_FIELD = re.compile(r"(?:bars|tickers\.(?P<ticker>.+))\.(?P<name>\w+)\[(?P<index>\d+)\]")
+_ROW_FIELD = re.compile(r"features(?:\[(?P<index>\d+)\])?(?:\.(?P<name>.+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,27 @@ class Rows:
 
     Attributes
     ----------
+    name : str
+        Of a table: that of its file.
+    lines : sequence of int
+        Of a table: the line of each row.
     not_bars : str
         Of a table: why it was not read as bars.
     """
 
     body: bytes
     single: bool
+    name: str = ""
+    lines: Sequence[int] = ()
     not_bars: str = ""
 
-    def explain(self, refusal: str) -> str:
-        """Return why these rows are refused; of a table that may have been meant as bars, why it is none as well."""
-        return f"{refusal}; as bars: {self.not_bars}" if self.not_bars else refusal
+    def place(self, field: str) -> str:
+        """Return where a field of the request stands in the file; without an index it is that of the last row."""
+        found = _ROW_FIELD.fullmatch(field)
+        if not found or not self.lines or found["index"] is found["name"]:
+            return field
+        line = self.lines[int(found["index"] or -1)]
+        return f"{self.name}, line {line}" + (f", column {found['name']}" if found["name"] else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +63,17 @@ class BarSeries:
     name: str
     found: dict[str, CsvBars]
 
-    def explain(self, refusal: str) -> str:
-        """Return why these bars are refused, with their place in the file for that in the request."""
-        field = _BAR_FIELD.match(refusal)
-        bars = field and self.found.get(field["ticker"] or next(iter(self.found)))
-        if not field or not bars or field["name"] not in bars.names:
-            return refusal
-        return f"{self.name}, {bars.place(int(field['index']), field['name'])}{refusal.removeprefix(field[0])}"
+    def place(self, field: str) -> str:
+        """Return where a field of the request stands in the file."""
+        if field == "bars":
+            return self.name
+        if (ticker := field.removeprefix("tickers.")) in self.found:
+            return f"{self.name}, ticker {ticker}"
+        found = _BAR_FIELD.fullmatch(field)
+        bars = found and self.found.get(found["ticker"] or next(iter(self.found)))
+        if not found or not bars or found["name"] not in bars.names:
+            return field
+        return f"{self.name}, {bars.place(int(found['index']), found['name'])}"
 
 
 Input = Rows | BarSeries
@@ -76,7 +91,24 @@ def explaining(given: Input) -> Iterator[None]:
 def explain_problem(given: Input, members: Mapping[str, Any]) -> str:
     """Return the one line that problem details become; where all tickers have failed, it is the first one's."""
     first: Mapping[str, Any] = next(iter(members.get("errors", {}).values()), members)
-    return given.explain(str(first["detail"]))
+    _, refusal = _placed(given, first)
+    return f"{refusal}; as bars: {given.not_bars}" if isinstance(given, Rows) and given.not_bars else refusal
+
+
+def explain_errors(given: Input, reply: dict[str, Any]) -> bool:
+    """Let what a reply has in place of predictions name the places in the file; tell whether there is any such."""
+    entries = reply["tickers"].values() if "tickers" in reply else reply.get("predictions", ())
+    errors = [entry["error"] for entry in entries if "error" in entry]
+    for error in errors:
+        error["field"], error["detail"] = _placed(given, error)
+    return bool(errors)
+
+
+def _placed(given: Input, members: Mapping[str, Any]) -> tuple[str, str]:
+    """Return where something is wrong in what was given, and what, which begins with that place."""
+    field, detail = str(members.get("field", "")), str(members["detail"])
+    place = given.place(field)
+    return place, f"{place}{detail.removeprefix(field)}"
 
 
 def read_input(text: str) -> Input:
@@ -135,12 +167,12 @@ def _read_csv(name: str, text: str) -> Input:
         table = read_table(text)
         if not table.rows:
             raise TicklineError(f"expected a header and at least one line below it; {KINDS}")
-        return _bars(name, read_bars(table)) if is_bars(table) else _features(table)
+        return _bars(name, read_bars(table)) if is_bars(table) else _features(name, table)
     except (TicklineError, csv.Error) as error:
         raise TicklineError(f"{name}, {error}") from None
 
 
-def _features(table: TextTable) -> Rows:
+def _features(name: str, table: TextTable) -> Rows:
     """Return rows by the names of features; dates and tickers are not among them."""
     for column in table.header:
         if table.header.count(column) > 1:
@@ -151,7 +183,7 @@ def _features(table: TextTable) -> Rows:
         {column: _number(f"line {line}, column {column}", cells[place]) for column, place in places.items()}
         for line, cells in zip(table.lines, table.rows, strict=True)
     ]
-    return Rows(msgspec.json.encode({"features": rows}), single=False, not_bars=_why_not_bars(table))
+    return Rows(msgspec.json.encode({"features": rows}), False, name, table.lines, _why_not_bars(table))
 
 
 def _why_not_bars(table: TextTable) -> str:

@@ -98,7 +98,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from runtime.inputs import BarSeries, read_input
+    from runtime.inputs import BarSeries, explain_errors, read_input
 
     given = None if options.input is None else read_input(options.input)
     if options.all and not isinstance(given, BarSeries):
@@ -108,7 +108,10 @@ def _predict(options: argparse.Namespace) -> None:
     else:
         token = os.environ.get("PREDICT_TOKEN") if options.token is None else options.token
         reply = _ask(options.url, token, given, options.all)
-    print(reply.decode() if options.json else _render(json.loads(reply)))
+    found = json.loads(reply)
+    if given is not None and explain_errors(given, found):
+        reply = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
+    print(reply.decode() if options.json else _render(found))
 
 
 def _answer(model: "Model", given: "Input | None", every_bar: bool) -> bytes:

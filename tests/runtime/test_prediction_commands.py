@@ -136,8 +136,12 @@ def test_bars_of_two_tickers(forest_path: Path, tmp_path: Path, capsys: Capture)
         ("open,high,low,close,volume\n1,2,1,2,x\n", "line 2, column volume: expected a number, got 'x'"),
         ("open,high,low,close,volume\n1,2,1,2\n", "row 2: expected 5 cells as in the header, got 4"),
         ("open,high,low,close,volume\n", "expected a header and at least one line"),
-        ("open,high,low,close,volume\n2,2,1,2,3\n", "bars: expected at least 50 bars, got 1"),
-        ("SMA_5,SMA_10\n1,2\n", "missing"),
+        ("open,high,low,close,volume\n2,2,1,2,3\n", "given.csv: expected at least 50 bars, got 1"),
+        ("SMA_5,SMA_10\n1,2\n", "given.csv, line 2, column SMA_20: this field is required and missing"),
+        (
+            ",".join(FEATURE_NAMES) + "\n\n" + ",".join(["1e300", *["1"] * 21]),
+            "given.csv, line 3, column SMA_5: expected a finite number of float32's range, got 1e+300",
+        ),
         ("SMA_5,SMA_10,SMA_5\n1,2,3\n", "expected each column once, got 'SMA_5' 2 times"),
         ("first,high,low,close,volume\n1,2,1,2,3\n", "; as bars: expected a column for Open, got 'first', "),
     ],
@@ -177,6 +181,34 @@ def test_a_bad_bar_is_named_by_its_line(
     assert f"line {BARS - 3 + 1}, column close" in refused(
         capsys, "explain", str(path), "--model-path", str(forest_path)
     )
+
+
+def test_what_is_wrong_with_a_part_is_named_by_its_line_too(
+    forest_path: Path, roomy: RunningServer, tmp_path: Path, capsys: Capture
+) -> None:
+    bars = lists(0, BARS)
+    lines = [f"{','.join(map(str, bar))},{ticker}" for ticker in ("A", "BRK.B") for bar in bars]
+    lines[BARS + 4] = lines[BARS + 4].replace(str(bars[4][4]), "-5.0", 1)
+    two, rows = tmp_path / "two.csv", tmp_path / "rows.csv"
+    two.write_text("\n".join(["Date,Open,High,Low,close,Volume,ticker", *lines, "2026-01-15,1,1,1,1,1,C"]))
+    rows.write_text("\n".join([",".join(FEATURE_NAMES), ",".join(["1.5"] * 22), ",".join(["1e300", *["1.5"] * 21])]))
+    places = {
+        "BRK.B": (f"{two}, line {BARS + 6}, column close", "must be a positive finite number, not -5.0"),
+        "C": (f"{two}, ticker C", "expected at least 50 bars, got 1; 49 missing"),
+        "row": (f"{rows}, line 3, column SMA_5", "expected a finite number of float32's range, got 1e+300"),
+    }
+    for where in (("--model-path", str(forest_path)), ("--url", f"http://127.0.0.1:{roomy.port}")):
+        tickers = json.loads(printed(capsys, "predict", str(two), *where, "--json"))["tickers"]
+        good, bad = json.loads(printed(capsys, "predict", str(rows), *where, "--json"))["predictions"]
+        assert good["probability"]
+        shown = printed(capsys, "predict", str(two), *where) + printed(capsys, "predict", str(rows), *where)
+        for name, (place, fault) in places.items():
+            error = (bad if name == "row" else tickers[name])["error"]
+            assert (error["field"], error["detail"]) == (place, f"{place}: {fault}")
+            assert f"{place}: {fault}" in shown
+        assert f"{rows}, line 3, column SMA_5: expected a finite" in refused(
+            capsys, "explain", str(rows), "--model-path", str(forest_path)
+        )
 
 
 @pytest.mark.parametrize(
