@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from runtime import logs
 from runtime.admission import too_many_connections
 from runtime.problems import Problem
 from runtime.small_pieces import LARGE, SmallPieces
@@ -68,6 +69,7 @@ class AsgiLane(HttpToolsProtocol):
         self._most_head_bytes = 0  # the same with that piece, which may have been the end of another request
         self._received = 0  # bytes of the newest request's body
         self._chunks = self._excess = 0  # of it, and bytes around them that are too many
+        self._head: list[tuple[bytes, bytes]] = []  # headers of the newest request that has chunks
         self.predicts = True  # other than a port for metrics alone
         self._in_small_pieces = False  # what comes now
         self._ending = False  # the next reply is the last one
@@ -154,9 +156,15 @@ class AsgiLane(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come; a problem that a callback raises ends the connection."""
         self._unset_keepalive_if_required()
+        left: bytes | memoryview = data
+        while left:
+            left = self._parse(left)
+
+    def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Parse what has come; return what of it is to be parsed still."""
         phase, started, received, chunks = self._phase, self._started, self._received, self._chunks
         if phase == Phase.OVER:
-            return
+            return b""
         self._most_head_bytes = len(data) + (self._most_head_bytes if phase == Phase.HEAD else 0)
         try:
             self.parser.feed_data(data)
@@ -170,11 +178,20 @@ class AsgiLane(HttpToolsProtocol):
                 self._check_frame(len(data) - (self._received - received) - (self._chunks - chunks) * _CHUNK_FRAME)
         except Problem as problem:
             self.reject(problem, "malformed")
-        except httptools.HttpParserUpgrade:
-            pass  # no other protocol is spoken here, and the request has been answered as one of HTTP
+        except httptools.HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here; but the parser takes all behind the head, also a body, for one.
+            self._parse(self._head_without_upgrade())
+            return memoryview(data)[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             raised = error.__context__
             self.reject(raised if isinstance(raised, Problem) else _no_http(), "malformed")
+        return b""
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head of the newest request as its client would send it that has no wish for another protocol."""
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join((*lines, b"", b""))
 
     def _check_frame(self, excess: int) -> None:
         """Bound what a chunked body has beside its content: extensions of chunks, and trailers; raises Problem."""
@@ -191,10 +208,12 @@ class AsgiLane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check the head and hand it on; raises Problem."""
         self._check_head()
-        self._phase = Phase.BODY
+        if self.parser.should_upgrade():
+            return  # it comes again without that wish
         self._received = self._chunks = self._excess = 0
         self.scope[STARTED] = self._started  # type: ignore[literal-required]
-        super().on_headers_complete()
+        super().on_headers_complete()  # refuses some targets, and then the application has not seen the request
+        self._phase = Phase.BODY
         if self._ending or not self._worker.ready:
             self.cycle.keep_alive = False
 
@@ -207,6 +226,8 @@ class AsgiLane(HttpToolsProtocol):
             raise _head_too_large(self._head_limit)
         if len(names) > MOST_HEADERS:
             raise Problem(431, f"expected at most {MOST_HEADERS} headers, got {len(names)}")
+        if self.parser.get_method() == b"CONNECT":
+            raise Problem(501, "expected another method than CONNECT, whose body would be taken for the next request")
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Problem(505, f"expected HTTP/1.1 or HTTP/1.0, got HTTP/{version}")
@@ -241,7 +262,9 @@ class AsgiLane(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_chunk_header(self) -> None:
-        """Count a chunk."""
+        """Count a chunk. Headers that come from now on are trailers, which no one takes for headers."""
+        if not self._chunks:
+            self._head, self.headers = self.headers, []
         self._chunks += 1
 
     def on_body(self, body: bytes) -> None:
@@ -256,6 +279,8 @@ class AsgiLane(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        if self.parser.should_upgrade():
+            return
         self._phase = Phase.IDLE
         if self._in_small_pieces:
             self._in_small_pieces = False
@@ -279,22 +304,30 @@ class AsgiLane(HttpToolsProtocol):
         if self._phase == Phase.OVER or self.transport.is_closing():
             return
         self._worker.metrics.rejected(reason)
+        identity = self._identify()
         cycle, phase, self._phase = self.cycle, self._phase, Phase.OVER
         pending = cycle is not None and not cycle.response_complete
         if phase == Phase.BODY and not self.pipeline:  # the application has the request, or has answered it already
             if pending and not cycle.response_started:
-                self.transport.write(self.problem_reply(problem, keep_alive=False))
+                self.transport.write(self.problem_reply(problem, keep_alive=False, identity=identity))
             cycle.disconnected = True
             self.transport.close()
         elif not pending:
-            self.transport.write(self.problem_reply(problem, keep_alive=False))
+            self.transport.write(self.problem_reply(problem, keep_alive=False, identity=identity))
             self.transport.close()
         else:
             if phase == Phase.BODY:
                 self.pipeline.popleft()  # what the application has not seen yet
-            self._answer_later(problem)
+            self._answer_later(problem, identity)
 
-    def _answer_later(self, problem: Problem) -> None:
+    def _identify(self) -> str:
+        """Return the id of the request that is being read, empty where none has come."""
+        if self._phase not in (Phase.HEAD, Phase.BODY):
+            return ""
+        headers = self._head if self._phase == Phase.BODY and self._chunks else self.headers
+        return next((logs.accept_id(value) for name, value in headers if name == b"x-request-id"), "")
+
+    def _answer_later(self, problem: Problem, identity: str) -> None:
         """Answer with a problem when all requests before it have been answered, and close."""
         self.cycle = RequestResponseCycle(
             scope={"type": "http", "method": "GET"},  # type: ignore[typeddict-item]
@@ -309,7 +342,10 @@ class AsgiLane(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-        self.pipeline.appendleft((self.cycle, problem.response()))  # type: ignore[arg-type]
+        response = problem.response()
+        if identity:
+            response.headers["x-request-id"] = identity
+        self.pipeline.appendleft((self.cycle, response))  # type: ignore[arg-type]
 
 
 class TurnedAway(asyncio.Protocol):

@@ -15,8 +15,8 @@ def media_type(request: Request, accepted: tuple[str, ...], default: str = JSON)
 
     A compressed body is refused: it could be a thousand times as large as the limit on what is read.
     """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
+    encoding = ", ".join(request.headers.getlist("content-encoding"))
+    if encoding and any(coding.strip() != "identity" for coding in encoding.lower().split(",")):
         raise Problem(415, f"expected none, got {encoding}", field="Content-Encoding")
     named = request.headers.get("content-type")
     if named is None:

@@ -291,7 +291,7 @@ class FastLane(AsgiLane):
 
     def _comes_again(self) -> bool:
         """Tell whether the head of the request just read is worth to be remembered, and says how long its body is."""
-        return not self._identity and not self._deadline and _TRANSFER_ENCODING not in dict(self.headers)
+        return not self._identity and not self._deadline and not self._chunks
 
     def _begin_slow(self) -> None:
         """Give what has been parsed so far to uvicorn's own protocol."""
@@ -304,9 +304,15 @@ class FastLane(AsgiLane):
     def _hand_over(self) -> None:
         """Give a fast request to uvicorn's own protocol, body and all."""
         chunks, self._body, self._short = self._body, None, None
+        self._drop_trailers()
         self._begin_slow()
         for chunk in chunks or ():
             super().on_body(chunk)
+
+    def _drop_trailers(self) -> None:
+        """Let the headers of a fast request be those of its head alone."""
+        if self._chunks:
+            self.headers = self._head
 
     # Replies
     def _ask(self, body: bytes, keep_alive: bool, identity: str) -> None:
@@ -351,6 +357,7 @@ class FastLane(AsgiLane):
         self._coalescer.flush()
         if self._body is not None:
             self._body, self._short, self._phase = None, None, Phase.HEAD  # the application has not seen it
+            self._drop_trailers()
         elif self._refused is not None:
             self._refused, self._phase = None, Phase.HEAD
         super().reject(problem, reason)

@@ -103,11 +103,14 @@ async def answer_problem(request: Request, error: Exception) -> Response:
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Answer what Starlette's own routing refuses: an unknown route, a wrong method."""
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # Starlette's order is that of a set
     detail = {
         404: f"no route {request.url.path}; see / for all of them",
-        405: f"{request.method} is not allowed here; expected {(error.headers or {}).get('Allow', 'another method')}",
+        405: f"{request.method} is not allowed here; expected {headers.get('Allow', 'another method')}",
     }.get(error.status_code, error.detail)
-    return respond(request.url.path, Problem(error.status_code, detail, headers=error.headers))
+    return respond(request.url.path, Problem(error.status_code, detail, headers=headers))
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:

@@ -199,6 +199,13 @@ BARS = {
     "a symbol of no such name": ([symbol({"bar": NEXT}, path=b"/symbols/.ABC/bars")], 1),
 }
 
+UPGRADE = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c")
+TRAILERS = (
+    *(b"Host: other", b"X-Request-ID: late", b"Content-Encoding: gzip", b"Content-Type: text/csv"),
+    *(b"X-Request-Deadline-Ms: 0", b"Server-Timing: x", b"Authorization: x"),
+)
+STRANGE_TARGETS = (b"http://x:99999/", b"http:///predict", b"http://[::1/predict")
+
 CONVERSATIONS = {
     **BATCHES,
     **INFERENCES,
@@ -233,6 +240,26 @@ CONVERSATIONS = {
     "HTTP/1.0 keep-alive": ([post(ROW, b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")], 1),
     "HTTP/2 preface": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 1),
     "upgrade": ([post(ROW, b"Connection: Upgrade", b"Upgrade: websocket")], 1),
+    "upgrades, pipelined": ([post(ROW, *UPGRADE) * 3 + batch(BATCH, *UPGRADE) + post(ROW)], 5),
+    "an upgrade in chunks": (
+        [post(b"", b"Transfer-Encoding: chunked", *UPGRADE, length=False), chunked(ROW, 9, 90) + post(ROW)],
+        2,
+    ),
+    "an upgrade with a wrong body": ([post(b"{}", *UPGRADE) + post(ROW)], 2),
+    "an upgrade without a body": (
+        [b"GET /health/live HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % b"\r\n".join(UPGRADE) + post(ROW)],
+        2,
+    ),
+    "CONNECT": ([post(ROW).replace(b"POST", b"CONNECT") + post(ROW)], 1),
+    "CONNECT a host": ([post(ROW).replace(b"POST /predict", b"CONNECT x:80")], 1),
+    **{
+        f"target {target.decode()}": (
+            [post(ROW) + bars({"bars": HISTORY}, query=b"?all=true") + post(b"", path=target)],
+            3,
+        )
+        for target in STRANGE_TARGETS
+    },
+    "a target that is none": ([post(ROW, b"X-Request-ID: mine", path=STRANGE_TARGETS[0])], 1),
     "header names in capitals": ([post(ROW).replace(b"Content-Type", b"CONTENT-TYPE")], 1),
     "charset": ([post(ROW).replace(b"application/json", b"application/json; charset=utf-8")], 1),
     "another charset": ([post(ROW).replace(b"application/json", b'application/json; charset="ascii"')], 1),
@@ -240,12 +267,15 @@ CONVERSATIONS = {
     "wrong content type": ([post(ROW).replace(b"application/json", b"text/plain")], 1),
     "two content types": ([post(ROW, b"Content-Type: text/plain")], 1),
     "compressed": ([post(ROW, b"Content-Encoding: gzip")], 1),
+    "compressed, in a line of its own": ([post(ROW, b"Content-Encoding: identity", b"Content-Encoding: gzip")], 1),
+    "not compressed, in capitals": ([post(ROW, b"Content-Encoding: IDENTITY, identity")], 1),
     "not compressed, it says": ([post(ROW, b"Content-Encoding: identity")], 1),
     "query": ([post(ROW, path=b"/predict?x=1")], 1),
     "fragment": ([post(ROW, path=b"/predict#x")], 1),
     "escaped path": ([post(ROW, path=b"/predic%74")], 1),
     "trailing slash": ([post(ROW, path=b"/predict/")], 1),
     "absolute form": ([post(ROW, path=b"http://localhost/predict")], 1),
+    "no such method here": ([post(ROW, path=b"/health").replace(b"POST", b"OPTIONS")], 1),
     "GET": ([post(ROW).replace(b"POST", b"GET")], 1),
     "empty body": ([post(b"")], 1),
     "no length": ([post(b"", length=False)], 1),
@@ -254,6 +284,14 @@ CONVERSATIONS = {
     "too large": ([post(ROW + b" " * 5000)], 1),
     "two lengths": ([post(ROW, b"Content-Length: 5")], 1),
     "length and chunked": ([post(ROW, b"Transfer-Encoding: chunked")], 1),
+    "trailers": (
+        [
+            post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(body)[:-2] + b"%b\r\n\r\n" % trailer
+            for body in (ROW, b"{}")
+            for trailer in TRAILERS
+        ],
+        2 * len(TRAILERS),
+    ),
     "bad chunk": ([post(b"", b"Transfer-Encoding: chunked", length=False) + b"zz\r\n"], 1),
     "two ids": ([post(ROW, b"X-Request-ID: one", b"X-Request-ID: two") + batch(BATCH, b"X-Request-ID: three")], 2),
     "a length of thousands of digits": ([post(ROW).replace(b"Length: ", b"Length: " + b"0" * 5000)], 1),

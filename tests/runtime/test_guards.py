@@ -164,6 +164,39 @@ def test_ids_are_returned_where_they_are_safe_and_replaced_where_not(guarded: Ru
         assert b"x-request-id" not in ask(guarded, post(body, BEARER, path=path))
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (post(ROW, BEARER, b"X-Request-ID: mine", b"Host: other"), 400),
+        (post(ROW, BEARER, b"X-Request-ID: mine", b"X: \x00"), 400),
+        (post(ROW, BEARER, b"X-Request-ID: mine", *(b"X: 1" for _ in range(100))), 431),
+        (post(ROW, BEARER, b"X-Request-ID: mine", b"Transfer-Encoding: gzip", length=False), 501),
+        (post(b"x", BEARER, b"X-Request-ID: mine", b"Transfer-Encoding: chunked", length=False), 400),
+        (post(b"1\r\n{\r\nx", BEARER, b"X-Request-ID: mine", b"Transfer-Encoding: chunked", length=False), 400),
+        (post(ROW, BEARER, b"X-Request-ID: mine")[:-1], 408),
+    ],
+)
+@pytest.mark.parametrize("path", [b"/predict", b"/predict/batch"])
+def test_what_is_not_read_to_its_end_keeps_its_id(
+    guarded: RunningServer, path: bytes, request_bytes: bytes, expected: int
+) -> None:
+    request = request_bytes.replace(b"/predict", path, 1)
+    with guarded.raw() as stream:
+        stream.sendall(post(ROW, BEARER, b"X-Request-ID: before") + request)
+        answers = replies(stream, 2)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"%d" % expected]
+    assert re.findall(rb"\r\nx-request-id: (.*?)\r\n", answers) == [b"before", b"mine"]
+
+
+def test_a_line_that_is_no_request_has_not_the_id_of_the_one_before(guarded: RunningServer) -> None:
+    for lines in (b"\x00\r\n\r\n", b"get / HTTP/1.1\r\n\r\n"):
+        with guarded.raw() as stream:
+            stream.sendall(post(ROW, BEARER, b"X-Request-ID: before") + lines)
+            answers = replies(stream, 2)
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"400"]
+        assert answers.count(b"x-request-id") == 1
+
+
 def test_a_deadline_that_has_passed_is_a_504_and_no_prediction(guarded: RunningServer) -> None:
     before = rejected(guarded, "deadline")
     for path, body in ((b"/predict", ROW), (b"/predict/batch", BATCH)):
@@ -228,6 +261,8 @@ HOSTILE = {
     "identity": (CHUNKS.replace(b": chunked", b": identity"), 501),
     "not quite chunked": (CHUNKS.replace(b": chunked", b": xchunked"), 501),
     "chunked by HTTP/1.0": (CHUNKS.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n", 400),
+    "CONNECT": (post(ROW, BEARER).replace(b"POST", b"CONNECT"), 501),
+    "a port beyond 16 bits": (post(ROW, BEARER, path=b"http://x:99999/"), 400),
     "HTTP/0.9": (b"GET /health\r\n\r\n", 505),
     "HTTP/1.2": (HEAD.replace(b"1.1", b"1.2") + b"\r\n", 400),
     "a folded length": (post(b"", BEARER, b"Content-Length:\r\n 1", length=False), 400),

@@ -34,6 +34,9 @@ from tests.runtime.conversations import (
     ROW,
     ROWS,
     SEED,
+    STRANGE_TARGETS,
+    TRAILERS,
+    UPGRADE,
     bars,
     batch,
     chunked,
@@ -156,7 +159,7 @@ def test_the_comparison_sees_real_answers(lanes: tuple[RunningServer, RunningSer
         (INFERENCES, {b"200", b"400", b"404"}),
         (BARS, {b"200", b"204", b"404", b"422"}),
     ):
-        last = Counter(re.findall(rb"HTTP/1.1 (\d+)", same(lanes, *asked))[-1] for asked in conversations.values())
+        last = Counter(statuses(same(lanes, *asked))[-1] for asked in conversations.values())
         assert set(last) == expected
         assert last[b"200"] >= len(conversations) / 3
 
@@ -174,8 +177,44 @@ def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(lanes: tuple
 def test_what_is_no_http_costs_no_answer_before_it(lanes: tuple[RunningServer, RunningServer]) -> None:
     for lane in lanes:
         answer, goes_on = converse(lane, [post(ROW) * 3 + b"\x00\x01\x02 rubbish\r\n\r\n"], 4)
-        assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"] * 3 + [b"400"]
+        assert statuses(answer) == [b"200"] * 3 + [b"400"]
         assert not goes_on
+
+
+def statuses(answer: bytes) -> list[bytes]:
+    """Return the statuses of replies."""
+    return re.findall(rb"HTTP/1.1 (\d+)", answer)
+
+
+@pytest.mark.parametrize("target", STRANGE_TARGETS)
+def test_a_target_that_is_none_is_refused_in_its_turn(
+    lanes: tuple[RunningServer, RunningServer], target: bytes
+) -> None:
+    pending = bars({"bars": HISTORY}, query=b"?all=true")
+    answer = same(lanes, [post(ROW) + pending + post(ROW, b"X-Request-ID: mine", path=target)], 3)
+    assert statuses(answer) == [b"200", b"200", b"400"]
+    assert b'"predictions"' in answer.split(b"HTTP/1.1 ")[2]
+    assert b"\r\nx-request-id: mine\r\n" in answer.split(b"HTTP/1.1 ")[3]
+    assert statuses(same(lanes, [post(ROW, path=target)])) == [b"400"]  # also as the first on its connection
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict/batch"])
+@pytest.mark.parametrize("trailer", TRAILERS)
+def test_trailers_are_no_headers(lanes: tuple[RunningServer, RunningServer], path: bytes, trailer: bytes) -> None:
+    for body in (ROW if path == b"/predict" else BATCH, b"{}"):
+        head = post(b"", b"Transfer-Encoding: chunked", path=path, length=False)
+        whole = head + chunked(body)
+        without = same(lanes, [whole])
+        for pieces in ([whole[:-2] + trailer + b"\r\n\r\n"], [whole[:-2], trailer + b"\r\n\r\n"]):
+            assert same(lanes, pieces) == without
+
+
+def test_an_upgrade_is_declined_and_loses_no_request(lanes: tuple[RunningServer, RunningServer]) -> None:
+    for name in ("upgrade", "upgrades, pipelined", "an upgrade in chunks", "an upgrade without a body"):
+        pieces, count = CONVERSATIONS[name]
+        assert statuses(same(lanes, pieces, count)) == [b"200"] * count
+    hidden = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"  # a body is no request, also where it looks like one
+    assert statuses(same(lanes, [post(b"", *UPGRADE).replace(b": 0", b": %d" % len(hidden)), hidden])) == [b"400"]
 
 
 requests = st.sampled_from(
@@ -185,6 +224,7 @@ requests = st.sampled_from(
         post(ROW, b"Expect: 100-continue"),
         post(b"", b"Transfer-Encoding: chunked", length=False) + chunked(ROW, 50),
         b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+        post(ROW, *UPGRADE),
         *(batch(BATCH, query=query) for query in (b"", b"?on_error=entry")),
         batch(ROUGH_BATCH),
         bars({"bars": HISTORY}),
@@ -317,8 +357,8 @@ def test_both_lanes_count_alike(lanes: tuple[RunningServer, RunningServer]) -> N
 def test_what_follows_the_last_request_of_a_connection_is_not_counted(forest_path: Path, lane: str) -> None:
     def counted(server: RunningServer) -> list[int]:
         text = server.request("GET", "/metrics").body.decode()
-        patterns = r'http_requests_total\{method="POST".*\} (\d+)', r"predictions_total\{.*\} (\d+)", r"drift_rows (.*)"
-        return [sum(map(int, re.findall(pattern, text))) for pattern in patterns]
+        names = r'http_requests_total\{method="POST".*\}', r"predictions_total\{.*\}", "drift_rows"
+        return [sum(map(int, re.findall(rf"\n{name} (\d+)", text))) for name in names]
 
     last, probe = b"Connection: close", b"GET /model/info HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with running_server(forest_path, LANE=lane, DRAIN_SECONDS="600") as server:
