@@ -27,6 +27,7 @@ CERTIFICATE_KEY = "tickline.certificate"
 SEAL_KEY = b"tickline.sha256"
 
 _UNSAFE_IN_A_NAME = re.compile(r'["\\\x00-\x1f]')  # what JSON would have to escape
+_LONGEST_NAME = 128
 
 # ModelProto.metadata_props is field 14 and each entry has a key (field 1) and a value (field 2), all length-delimited.
 _SEAL_PREFIX = b"\x0a" + bytes([len(SEAL_KEY)]) + SEAL_KEY + b"\x12\x40"
@@ -44,7 +45,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name, version : str
-        What the model is called, and which one it is.
+        What the model is called, and which one it is: 1 to 128 printable characters. The name is a part of paths,
+        without `/` and `%`.
     feature_names : tuple of str
         The columns of an input row, in order.
     labels : tuple of str
@@ -75,6 +77,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     background: bytes | None = None
 
     def __post_init__(self) -> None:
+        _check_text("name", self.name, unsafe="/%")
+        _check_text("version", self.version)
         for what, names in (("feature_names", self.feature_names), ("labels", self.labels)):
             if not names or len(set(names)) != len(names):
                 raise ArtifactError(f"card: {what}: expected different names, got {', '.join(names) or 'none'}")
@@ -83,6 +87,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                 raise ArtifactError(
                     f"card: feature_names: expected no quotes, backslashes or control characters, got {name!r}"
                 )
+
+
+def _check_text(what: str, text: str, unsafe: str = "") -> None:
+    """Refuse what would break a line of a log, an address, or the eye that compares two of them."""
+    plain = 1 <= len(text) <= _LONGEST_NAME and text.isprintable() and text == text.strip() and set(text) != {"."}
+    if not plain or not set(unsafe).isdisjoint(text):
+        without = f" without {' and '.join(unsafe)}" if unsafe else ""
+        shown = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+        expected = f"1 to {_LONGEST_NAME} printable characters{without}, no blank at either end and not only dots"
+        raise ArtifactError(f"card: {what}: expected {expected}, got {shown!r}")
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -124,7 +124,7 @@ async def reload(request: Request) -> Response:
         raise Problem(503, str(error), headers={"Retry-After": "1"}) from None
     except TicklineError as error:
         members = error.members if isinstance(error, RolloutError) else {}
-        raise Problem(409, f"the model that was served before serves on: {error}", whole=True, **members) from None
+        raise Problem(409, f"the served model stays: {error}", whole=True, **members) from None
 
 
 def _authorize(request: Request, tokens: Tokens) -> None:

@@ -181,7 +181,7 @@ class Rollouts:
             if isinstance(error, UnfinishedError):
                 logger.error("reload: %s", error)
             elif isinstance(error, TicklineError):
-                logger.warning("reload refused, the model that was served before serves on: %s", error)
+                logger.warning("reload refused, the served model stays: %s", error)
             raise
         self._metrics.reloaded("success")
         logger.info(

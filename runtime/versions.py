@@ -105,7 +105,7 @@ class Versions:
         entries = {entry.sha256: entry for entry in self._entries(served)}
         before = entries[served.sha256].before
         if before is None:
-            raise VersionError("no model was served before this one")
+            raise VersionError("there is no earlier one to go back to")
         if before not in entries:
             raise VersionError(f"the model that was served before this one is no longer kept: sha256 {before}")
         return entries[before]

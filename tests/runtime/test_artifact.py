@@ -24,7 +24,9 @@ from runtime.artifact import (
     read_sealed,
     seal,
 )
+from runtime.model import load_model
 from runtime.onnxruntime_engine import OnnxruntimeEngine
+from tests.runtime.conftest import edited
 
 
 def test_a_sealed_file_is_an_ordinary_onnx_model(forest_path: Path) -> None:
@@ -98,6 +100,53 @@ def test_metadata_that_is_missing_or_malformed_is_named() -> None:
     card = '{"name":"a","version":"1","feature_names":["x"],"labels":["0","1"],"created":""}'
     with pytest.raises(ArtifactError, match=f"{CERTIFICATE_KEY} is malformed"):
         parse_metadata({CARD_KEY: card, CERTIFICATE_KEY: '{"reference": 1}'})
+
+
+BAD_TEXTS = [
+    "",
+    " ",
+    "a ",
+    " a",
+    ".",
+    "..",
+    "a\nb",
+    "a\r",
+    "a\tb",
+    "\x00",
+    "\x7f",
+    "\x85",
+    "a\u2028b",
+    "\u202eonnx",
+    "a" * 129,
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [*(("name", text) for text in [*BAD_TEXTS, "a/b", "50%"]), *(("version", text) for text in BAD_TEXTS)],
+)
+def test_a_name_that_is_none_is_refused_where_a_card_is_made_and_where_it_is_read(
+    field: str, text: str, forest_path: Path, tmp_path: Path
+) -> None:
+    names = {"name": "a", "version": "1", field: text}
+    refusal = f"card: {field}: expected 1 to 128 printable characters"
+    with pytest.raises(ArtifactError, match=f"^{refusal}") as made:
+        ModelCard(name=names["name"], version=names["version"], feature_names=("x",), labels=("0", "1"), created="")
+    assert len(str(made.value)) < 400
+    assert str(made.value).isprintable()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(edited(forest_path.read_bytes(), CARD_KEY, lambda card: json.dumps({**json.loads(card), **names})))
+    with pytest.raises(ArtifactError, match=refusal) as read:
+        load_model(path, 1)
+    assert str(read.value) == f"{path}: {made.value}"
+
+
+@pytest.mark.parametrize(
+    "text", ["random_forest", "1.0.0", "v2.1-rc.1+build.5", "my model (2026)", "Börse", "a" * 128, "..a"]
+)
+def test_other_names_are_taken(text: str) -> None:
+    card = ModelCard(name=text, version=text, feature_names=("x",), labels=("0", "1"), created="")
+    assert (card.name, card.version) == (text, text)
 
 
 def test_golden_rows_of_the_wrong_size_are_refused() -> None:

@@ -38,7 +38,13 @@ def renamed(text: str, training: dict[str, Any]) -> Callable[[str], str]:
     def edit(card: str) -> str:
         labels = [f"{text} {index}" for index in range(2)]
         names = [f"{text.replace(chr(34), '')} {index}" for index in range(22)]
-        changes = {"name": text, "version": text, "created": text, "labels": labels, "feature_names": names}
+        changes = {
+            "name": text.replace("/", ""),
+            "version": text,
+            "created": text,
+            "labels": labels,
+            "feature_names": names,
+        }
         return json.dumps({**json.loads(card), **changes, "training": training})
 
     return edit
@@ -123,6 +129,7 @@ def test_no_text_of_a_model_becomes_markup(forest_path: Path, tmp_path: Path, ch
     assert hostile.scripts == plain.scripts
     assert "<script>alert(1)</script>" in hostile.text  # told as it is
     assert HOSTILE in hostile.text
+    assert HOSTILE.replace("/", "") in hostile.text
 
 
 def test_no_text_of_a_model_becomes_markup_in_the_reference(forest_path: Path, tmp_path: Path) -> None:

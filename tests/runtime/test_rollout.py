@@ -191,7 +191,7 @@ def test_a_refused_file_leaves_the_old_model(
     assert reply.status == 409
     assert reply.headers["content-type"] == "application/problem+json"
     assert "model.onnx" in reply.json()["detail"]
-    assert "serves on" in reply.json()["detail"]
+    assert "the served model stays" in reply.json()["detail"]
     assert versions(running, 10) == {"1.0.0"}
     assert count_failures(running) == failures + 1
 
@@ -302,7 +302,9 @@ def test_a_reload_goes_back_without_the_file(
 
     first = two_workers.request("GET", "/model/info").json()
     assert [kept["version"] for kept in first["kept_versions"]] == ["1.0.0"]
-    assert reload(rollback=True).json()["detail"].endswith("no model was served before this one")
+    refused = reload(rollback=True)
+    assert refused.status == 409
+    assert refused.json()["detail"] == "the served model stays: there is no earlier one to go back to"
     shutil.copy(second_path, model_path)
     assert reload().status == 200
     model_path.unlink()
@@ -340,7 +342,7 @@ def test_a_signal_asks_for_a_reload(workers: int, model_path: Path, second_path:
         assert versions(running, 20) == {"2.0.0"}
         model_path.write_bytes(b"no model")
         running.process.send_signal(signal.SIGHUP)
-        running.wait_for_line("WARNING .* serves on: .*model.onnx: no seal")
+        running.wait_for_line("WARNING .* the served model stays: .*model.onnx: no seal")
         assert versions(running, 20) == {"2.0.0"}
         assert processes(board_of(model_path)) == before
         metrics = running.request("GET", "/metrics").body.decode()

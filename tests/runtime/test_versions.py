@@ -64,7 +64,7 @@ def test_the_last_ones_are_kept_and_each_file_once(tmp_path: Path) -> None:
 
 def test_a_rollback_goes_to_what_was_served_before_and_the_next_one_further(tmp_path: Path) -> None:
     server = Server(tmp_path, 4)
-    with pytest.raises(VersionError, match="no model was served before this one"):
+    with pytest.raises(VersionError, match="there is no earlier one to go back to"):
         server.roll_back()
     for name in "bcd":
         server.load(name)
