@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runtime.accept import prefer
 from runtime.batch_arrays import NpyBatch, RawBatch
 from runtime.batch_json import JsonBatch
 from runtime.batch_replies import BatchReply, JsonColumns, JsonRows, NpyReply
@@ -100,31 +101,17 @@ def choose_body(request: Request) -> str:
 def choose_reply(request: Request) -> tuple[str, bool]:
     """Return the media type that the client likes best, and whether JSON comes in columns; raises Problem."""
     columns = _choice(request, "layout", ("rows", "columns")) == "columns"
-    return preferred_reply(request.headers.get("accept", "*/*"), columns)
+    return preferred_reply(", ".join(request.headers.getlist("accept")) or "*/*", columns)
 
 
 def preferred_reply(accept: str, columns: bool = False) -> tuple[str, bool]:
     """Return the media type that an `Accept` header likes best, and whether JSON comes in columns; raises Problem."""
-    best, quality, layout = "", 0.0, columns
-    for part in accept.split(","):
-        pattern, *parameters = (text.strip().lower() for text in part.split(";"))
-        options = dict(parameter.partition("=")[::2] for parameter in parameters)
-        try:
-            weight = float(options.get("q", "1"))
-        except ValueError:
-            weight = 0.0
-        kind = next((kind for kind in REPLY_TYPES if _covers(pattern, kind)), "")
-        if kind and weight > quality:
-            best, quality, layout = kind, weight, columns or options.get("layout") == "columns"
-    if not best or (best == ARROW and not _HAS_ARROW):
-        hint = _HINT if best else ""
+    liked = prefer(accept, REPLY_TYPES if _HAS_ARROW else REPLY_TYPES[:-1])
+    if liked is None:
+        hint = _HINT if not _HAS_ARROW and prefer(accept, (ARROW,)) else ""
         raise Problem(406, f"expected {' or '.join(REPLY_TYPES)}, got {accept}{hint}", field="Accept")
-    return best, layout
-
-
-def _covers(pattern: str, kind: str) -> bool:
-    """Tell whether a media range of Accept covers a media type."""
-    return pattern in ("*/*", kind) or (pattern.endswith("/*") and kind.startswith(pattern[:-1]))
+    kind, parameters = liked
+    return kind, columns or parameters.get("layout") == "columns"
 
 
 def _choice(request: Request, name: str, allowed: tuple[str, ...]) -> str:

@@ -7,7 +7,9 @@ from importlib.metadata import version
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from runtime.accept import prefer
 from runtime.address import ADDRESS, client_address, fill_in
+from runtime.bodies import JSON
 from runtime.markup import Markup, fill, join, read_script, read_style
 
 _STYLE, _REFERENCE_STYLE = read_style("page.css"), read_style("reference.css")
@@ -80,8 +82,10 @@ def answer_page(request: Request, page: bytes, status: int = 200) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Tell whether a client shows pages."""
-    return "text/html" in request.headers.get("accept", "")
+    """Tell whether a client likes a page better than JSON."""
+    accept = ", ".join(request.headers.getlist("accept"))
+    liked = prefer(accept, (JSON, "text/html"))
+    return liked is not None and liked[0] != JSON
 
 
 _COMMAND = f'curl -s {ADDRESS} -H "Authorization: Bearer $PREDICT_TOKEN"'

@@ -79,6 +79,8 @@ BATCHES = {
     "batch, reply in columns": ([batch(BATCH, b"Accept: application/json;layout=columns")], 1),
     "batch, reply as .npy": ([batch(BATCH, b"Accept: application/x-npy")], 1),
     "batch, any reply": ([batch(BATCH, b"Accept: text/html, */*;q=0.5")], 1),
+    "batch, any reply but JSON": ([batch(BATCH, b"Accept: */*, application/json;q=0")], 1),
+    "batch, a reply named in a second line": ([batch(BATCH, b"Accept: text/html", b"Accept: application/x-npy")], 1),
     "batch, no such reply": ([batch(BATCH, b"Accept: text/html")], 1),
     "batch as .npy": ([batch(MATRIX_FILE.getvalue(), kind=NPY)], 1),
     "batch as .npy, too short": ([batch(MATRIX_FILE.getvalue()[:-1], kind=NPY)], 1),

@@ -107,3 +107,11 @@ def test_with_a_token_the_page_offers_a_field_for_it_and_holds_none(guarded: Run
     assert b'<input id="token" type="password"' in home
     assert b"Authorization: Bearer $PREDICT_TOKEN" in home
     assert len(home) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [("text/html", True), ("*/*", False), ("application/json, text/html;q=0.5", False), ("text/html;q=0, */*", False)],
+)
+def test_a_page_is_for_those_who_like_it_better_than_json(server: RunningServer, accept: str, page: bool) -> None:
+    assert server.request("GET", "/", Accept=accept).headers["content-type"].startswith("text/html") == page
