@@ -114,7 +114,7 @@ class FastLane(AsgiLane):
             pass  # the parser takes the request to where problems are answered
         self._learnt = -1
         super().data_received(data)
-        if self._learnt == length:
+        if self._learnt == length >= 0:  # less than 0 is no whole head
             if self._learnt_short is None:
                 self._known.learn(head, length)
             else:

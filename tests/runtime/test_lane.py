@@ -273,6 +273,15 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(forest_path: Path) -
         assert still_answers(used)
 
 
+@pytest.mark.parametrize("lane", ["fast", "asgi"])
+def test_empty_lines_keep_no_connection_open(forest_path: Path, lane: str) -> None:
+    with running_server(forest_path, LANE=lane, KEEP_ALIVE_SECONDS="1") as server, server.raw() as stream:
+        begun = time.monotonic()
+        while not select.select([stream], [], [], 0.02)[0]:
+            assert time.monotonic() - begun < DEADLINE_SECONDS
+            stream.sendall(b"\r\n")
+
+
 def test_a_connection_is_idle_from_its_reply_on(forest_path: Path) -> None:
     limits = {"KEEP_ALIVE_SECONDS": "2", "HEADER_SECONDS": "2", "BODY_SECONDS": "2"}
     with running_server(forest_path, **limits) as server, server.raw() as stream:
