@@ -101,7 +101,7 @@ def serve(settings: Settings) -> int:
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert_file else "http"
         listening = "listening on %s://%s:%d with %d worker(s); a browser finds it at %s://%s:%d/"
-        told = (listening, scheme, host, port, settings.workers, scheme, _reachable(host), port)
+        told = (listening, scheme, _bracketed(host), port, settings.workers, scheme, _reachable(host), port)
         if settings.workers == 1:
             server = uvicorn.Server(config)
             _end_in_order(server.handle_exit)  # it listens to signals itself only when its loop runs
@@ -118,8 +118,11 @@ def serve(settings: Settings) -> int:
 
 def _reachable(host: str) -> str:
     """Return a host by which a browser on this machine reaches an address."""
-    if host in ("0.0.0.0", "::"):
-        return "localhost"
+    return "localhost" if host in ("0.0.0.0", "::") else _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as a part of a URL."""
     return f"[{host}]" if ":" in host else host
 
 

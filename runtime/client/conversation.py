@@ -9,7 +9,6 @@ import math
 import os
 import random
 import re
-import socket
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -133,7 +132,7 @@ class Server:
                 raise too_late(seconds) from None
             except OSError as error:
                 failure = NoAnswerError(f"{self.host}:{self.port}: {_reason(error)}")
-                pause = _back_off(tries) if _passes(error) else None
+                pause = None if isinstance(error, ssl.SSLError) else _back_off(tries)
             else:
                 if reply.status < 300:
                     return call.read(reply)
@@ -176,13 +175,6 @@ def _asked_pause(reply: Reply, tries: int) -> float | None:
     if reply.status not in (429, 503) or not asked.isdigit() or len(asked) > _MOST_DIGITS:
         return None
     return int(asked) + _back_off(tries)
-
-
-def _passes(error: OSError) -> bool:
-    """Tell whether a connection that could not be made may be made later."""
-    if isinstance(error, socket.gaierror):
-        return error.errno == socket.EAI_AGAIN
-    return not isinstance(error, ssl.SSLError)
 
 
 def _reason(error: OSError) -> str:

@@ -1,6 +1,7 @@
 """A server's life: it starts only on a model that it can trust, counts over all workers, and ends in order."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -130,6 +131,15 @@ def test_it_says_that_it_listens_when_a_worker_serves(workers: str, forest_path:
             pass
         assert running.stop() == 0
         assert sum("listening on" in line for line in running.log) == 1
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
+@pytest.mark.parametrize(("host", "reachable"), [("::1", "[::1]"), ("::", "localhost")])
+def test_an_address_of_ipv6_is_told_in_brackets(host: str, reachable: str, forest_path: Path) -> None:
+    with starting_server(forest_path, WORKERS="1", HOST=host) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "listening on" in line)
+    assert re.search(rf"listening on http://\[{host}\]:(\d+) .* at http://{re.escape(reachable)}:\1/$", line)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
