@@ -3,6 +3,7 @@
 Writes docs/engines-benchmark.md and bench/results/engines.json; ``--render`` writes the page from the results alone.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -145,8 +146,12 @@ in d / 2 cache lines, so times grow slowly where a forest leaves a cache.
 
 def main(arguments: list[str]) -> None:
     """Measure and write, or write alone."""
-    if arguments != ["--render"]:
-        RESULTS.write_text(json.dumps(measure(float(arguments[0]) if arguments else 0.8), indent=1) + "\n")
+    parser = argparse.ArgumentParser(prog="python -m bench.engines", description="Measure engines on the same models.")
+    parser.add_argument("seconds", nargs="?", type=float, default=0.8, help="of a measurement (default: %(default)s)")
+    parser.add_argument("--render", action="store_true", help="write the page from the results alone")
+    options = parser.parse_args(arguments)
+    if not options.render:
+        RESULTS.write_text(json.dumps(measure(options.seconds), indent=1) + "\n")
     PAGE.write_text(page(json.loads(RESULTS.read_text())))
 
 

@@ -1,5 +1,6 @@
-"""The work on which features are measured, and the table of it: ``python -m bench.features [FILE]``."""
+"""The work on which features are measured, and the table of it: ``python -m bench.features [FILE [TICKERS]]``."""
 
+import argparse
 import gc
 import os
 import platform
@@ -257,9 +258,11 @@ took meanwhile; each line waits up to 20 s for less than {QUIET:.0%}. Two cores 
 
 def main(arguments: list[str]) -> None:
     """Write the table."""
-    path = Path(arguments[0]) if arguments else TABLE
-    tickers = int(arguments[1]) if len(arguments) > 1 else 5_000
-    path.write_text(table(tickers))
+    parser = argparse.ArgumentParser(prog="python -m bench.features", description="Measure the kernels for features.")
+    parser.add_argument("file", nargs="?", type=Path, default=TABLE, help="of the table (default: the document)")
+    parser.add_argument("tickers", nargs="?", type=int, default=5_000, help="of the panel (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    options.file.write_text(table(options.tickers))
 
 
 if __name__ == "__main__":
