@@ -310,9 +310,9 @@ class FastLane(AsgiLane):
             super().on_body(chunk)
 
     def _drop_trailers(self) -> None:
-        """Let the headers of a fast request be those of its head alone."""
+        """Let the headers of a fast request be those of its head alone, which has no `Expect`."""
         if self._chunks:
-            self.headers = self._head
+            self.headers, self.expect_100_continue = self._head, False
 
     # Replies
     def _ask(self, body: bytes, keep_alive: bool, identity: str) -> None:

@@ -204,7 +204,7 @@ BARS = {
 UPGRADE = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c")
 TRAILERS = (
     *(b"Host: other", b"X-Request-ID: late", b"Content-Encoding: gzip", b"Content-Type: text/csv"),
-    *(b"X-Request-Deadline-Ms: 0", b"Server-Timing: x", b"Authorization: x"),
+    *(b"X-Request-Deadline-Ms: 0", b"Server-Timing: x", b"Authorization: x", b"Expect: 100-continue"),
 )
 STRANGE_TARGETS = (b"http://x:99999/", b"http:///predict", b"http://[::1/predict")
 
