@@ -17,7 +17,7 @@ from features_fast.errors import TicklineError
 from runtime import bars_endpoints, endpoints, inference_endpoints, logs
 from runtime.drain import Drain
 from runtime.gate import Gate
-from runtime.heartbeat import Heartbeat
+from runtime.heartbeat import Heartbeat, stop_with_supervisor
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.scheduling import ask_for_short_slices, take_usual_slices
 from runtime.settings import Settings
@@ -79,6 +79,7 @@ class Application:
         routes.state.worker = worker
         self._gate = Gate(routes, worker)
         Drain(self._settings.drain_seconds, worker.drain, loop)
+        stop_with_supervisor(loop)
         heartbeat = Heartbeat(self._settings.hang_seconds, loop)
         ask_for_short_slices()  # which all threads inherit that begin later
         loop.set_default_executor(ThreadPoolExecutor(initializer=take_usual_slices))

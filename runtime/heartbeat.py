@@ -1,18 +1,35 @@
-"""A worker whose event loop has stopped ends itself, so that another takes its place."""
+"""A worker whose event loop has stopped, or whose supervisor is gone, ends itself."""
 
 import asyncio
 import faulthandler
 import logging
 import os
+import signal
 import threading
+from multiprocessing import parent_process
 
 logger = logging.getLogger("tickline")
 
 _LOOKS = 4
 
 
+def stop_with_supervisor(loop: asyncio.AbstractEventLoop) -> None:
+    """Stop this process, as SIGTERM does, when the supervisor is gone: nobody else would, and its port is taken."""
+    supervisor = parent_process()
+    if supervisor is None:
+        return
+    gone = supervisor.sentinel
+
+    def stop() -> None:
+        loop.remove_reader(gone)
+        logger.critical("the supervisor is gone; this worker stops")
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(gone, stop)
+
+
 class Heartbeat:
-    """A thread that expects the event loop to turn, and ends the process where it does not.
+    """A thread that expects the event loop to turn, and ends the process where it does not, for another to come.
 
     It looks four times in the given time and wants to have seen nothing each time: a process that was stopped as a
     whole (a frozen container, a moved virtual machine) misses one look and no more.

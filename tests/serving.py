@@ -135,6 +135,11 @@ class RunningServer:
 
         wait_until(ready, "the server is ready", self.process)
 
+    def wait_until_silent(self) -> None:
+        """Return when the server and all of its workers have ended, which hold the log open."""
+        self._reader.join(DEADLINE_SECONDS)
+        assert not self._reader.is_alive(), "not in time: nobody writes to the log"
+
     def stop(self) -> int:
         """Ask the server to end, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)

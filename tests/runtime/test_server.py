@@ -183,6 +183,16 @@ def test_counts_are_of_all_workers_and_survive_one(forest_path: Path) -> None:
         assert {counted(running) for _ in range(20)} == {60.0}
 
 
+def test_workers_stop_when_their_supervisor_is_gone(forest_path: Path) -> None:
+    with running_server(forest_path, WORKERS="2") as running:
+        wait_until(lambda: b"workers_ready 2.0" in running.request("GET", "/metrics").body, "two workers are ready")
+        running.process.kill()
+        running.wait_until_silent()
+        assert sum("the supervisor is gone" in line for line in running.log) == 2
+        with pytest.raises(ConnectionRefusedError):
+            running.request("GET", "/health/ready")
+
+
 def test_a_worker_holds_nothing_of_training_in_memory(forest_path: Path) -> None:
     with running_server(forest_path) as running:
         running.request("POST", "/predict", ROW)
