@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.feature_peers import Bars, pandas_columns, talib_columns
+from bench.goals import judge
 from bench.machine import processor
 from bench.other_work import QUIET, OtherWork, wait_for_quiet
 from features_fast import FEATURE_NAMES, Stream, backend, compute, compute_last, compute_panel
@@ -49,7 +50,7 @@ class Work:
     ours, theirs : callable
         The work itself.
     reach, beyond : float
-        The ratios that are asked for and hoped for.
+        The ratios that are asked for and hoped for, 0 where none is.
     cores : int
         Cores that may be used.
     reason : str
@@ -61,18 +62,14 @@ class Work:
     peer: str
     ours: Callable[[], object]
     theirs: Callable[[], object]
-    reach: float
-    beyond: float
+    reach: float = 0.0
+    beyond: float = 0.0
     cores: int = 1
     reason: str = ""
 
     def result(self, ratio: float) -> str:
         """Return what a ratio means."""
-        if self.reach <= 1:
-            return "-"
-        if ratio >= self.reach:
-            return "beyond" if ratio >= self.beyond else "reached"
-        return f"not reached: {self.reason}" if self.reason else "not reached"
+        return judge(self.reach, self.beyond, lambda asked: ratio >= asked, self.reason)
 
 
 def bars(count: int, seed: int = 0) -> Bars:
@@ -98,7 +95,7 @@ def series_work(count: int) -> Iterator[Work]:
     yield Work(f"one series, {count:,} bars", count, "pandas", ours, lambda: pandas_columns(frame), 20, 40)
     if out.nbytes > _CACHE:
         new = f"one series, {count:,} bars, new rows each time"
-        yield Work(new, count, "TA-Lib", lambda: compute(*fields), lambda: talib_columns(*fields), 1, 1)
+        yield Work(new, count, "TA-Lib", lambda: compute(*fields), lambda: talib_columns(*fields))
 
 
 def panel_work(tickers: int, length: int = 2_520) -> Iterator[Work]:
@@ -127,7 +124,7 @@ def newest_work(count: int) -> Work:
     """Return the features of the newest bar of a window."""
     fields = bars(count)
     return Work(
-        f"newest row, {count:,} bars", 0, "TA-Lib", lambda: compute_last(*fields), lambda: talib_columns(*fields), 1, 1
+        f"newest row, {count:,} bars", 0, "TA-Lib", lambda: compute_last(*fields), lambda: talib_columns(*fields)
     )
 
 
@@ -217,7 +214,7 @@ def row(work: Work) -> str:
     busy = others.share()
     ratio = statistics.median(theirs) / statistics.median(ours)
     low, high = np.percentile(np.array(theirs) / np.array(ours), [25, 75])
-    asked = f"{work.reach:g}x | {work.beyond:g}x" if work.reach > 1 else "- | -"
+    asked = f"{work.reach:g}x | {work.beyond:g}x" if work.reach else "- | -"
     cells = (
         work.name,
         work.peer,

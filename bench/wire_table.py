@@ -3,6 +3,7 @@
 from typing import Any
 
 from bench.contenders import NGINX
+from bench.goals import judge
 from bench.wire_figures import ENGINE, FIGURES, SHORT, Comparison, Figure, Sense, Unit
 
 _STALLS = (
@@ -16,11 +17,11 @@ REASONS: dict[str, str] = {
     "cpu/logistic/FastAPI + onnxruntime": _SOCKETS,
     "cpu/random_forest/FastAPI + onnxruntime": _SOCKETS,
     "cpu/random_forest/Flask + gunicorn + joblib": (
-        f"{_SOCKETS}; scikit-learn's own time varies more from run to run than is missing: 5.1 to 7.3 ms here"
+        f"{_SOCKETS}; scikit-learn's own time varies more from run to run than is missing"
     ),
     "ready": (
-        "imports and the replay of the certificate take 0.4 s where nothing disturbs them, and up to twice that from "
-        "one minute to the next on this machine"
+        "most of it are imports, of numpy and onnxruntime before all, and this machine takes up to half as long again "
+        "for them from one minute to the next"
     ),
     "batch/logistic/raw/fastapi": "0.9 MB through a socket take longer than their inference",
     "open/logistic": _STALLS,
@@ -156,18 +157,11 @@ def _no_evidence(figure: Figure, results: dict[str, Any]) -> str:
 
 def verdict(figure: Figure, ratio: float) -> str:
     """Say whether a figure is reached, and why it is not."""
-    if not figure.reach:
-        return "-"
 
     def holds(asked: float) -> bool:
         return ratio <= asked if figure.sense in (Sense.AT_MOST, Sense.VALUE) else ratio >= asked
 
-    if holds(figure.beyond):
-        return "beyond"
-    if holds(figure.reach):
-        return "reached"
-    reason = REASONS.get(figure.key)
-    return f"not reached: {reason}" if reason else "not reached"
+    return judge(figure.reach, figure.beyond, holds, REASONS.get(figure.key, ""))
 
 
 def _ratio(figure: Figure, ratio: float) -> str:

@@ -99,21 +99,26 @@ def serve(settings: Settings) -> int:
         signal.signal(signal.SIGHUP, lambda number, frame: ask_for_reload())
         sockets = [listener, metrics_listener] if settings.metrics_port else [listener]
         host, port = listener.getsockname()[:2]
-        scheme = "https" if settings.tls_cert_file else "http"
-        listening = "listening on %s://%s:%d with %d worker(s); a browser finds it at %s://%s:%d/"
-        told = (listening, scheme, _bracketed(host), port, settings.workers, scheme, _reachable(host), port)
+        told = announcement(host, port, settings.workers, secure=settings.tls_cert_file is not None)
         if settings.workers == 1:
             server = uvicorn.Server(config)
             _end_in_order(server.handle_exit)  # it listens to signals itself only when its loop runs
-            with _when_served(sockets, partial(logger.info, *told)):
+            with _when_served(sockets, partial(logger.info, told)):
                 server.run(sockets)
             return 0 if server.started else 1
         _end_in_order(lambda number, frame: None)
         supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload)
-        with _when_served(sockets, partial(logger.info, *told)):
+        with _when_served(sockets, partial(logger.info, told)):
             supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]
         return 1 if failed else 0
+
+
+def announcement(host: str, port: int, workers: int, secure: bool) -> str:
+    """Return what the log says when workers listen at a host, by its number."""
+    scheme = "https" if secure else "http"
+    address, browser = f"{scheme}://{_bracketed(host)}:{port}", f"{scheme}://{_reachable(host)}:{port}/"
+    return f"listening on {address} with {workers} worker(s); a browser finds it at {browser}"
 
 
 def _reachable(host: str) -> str:

@@ -19,4 +19,4 @@ def test_a_ratio_is_judged_by_what_is_asked_for(ratio: float, result: str) -> No
 
 
 def test_a_ratio_of_which_nothing_is_asked_is_not_judged() -> None:
-    assert Work("newest row", 0, "TA-Lib", _nothing, _nothing, reach=1, beyond=1).result(0.5) == "-"
+    assert Work("newest row", 0, "TA-Lib", _nothing, _nothing).result(0.5) == "-"
