@@ -5,9 +5,11 @@ What a command or a client needs is imported only when it is asked for.
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,9 @@ COMMANDS = {
 }
 """Name -> module that defines `add_<name>(parser)`, and the summary in `tickline --help`."""
 
+_NEAR = 20
+"""Characters on both sides of one that cannot be written, which tell where it is."""
+
 
 def __getattr__(name: str) -> Any:
     """Import a client when it is asked for."""
@@ -57,7 +62,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "  tickline train --source sp500 && tickline export && tickline verify\n"
         "  tickline predict bars.csv\n"
         "  tickline serve\n\n"
-        "exit status: 0 done, 1 something outside is wrong (one line says what), 2 wrong usage, 130 interrupted",
+        "exit status: 0 done, 1 something outside is wrong (one line says what), 2 wrong usage, 130 interrupted,\n"
+        "143 terminated",
         formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=f"tickline {metadata.version('tickline')}")
@@ -78,15 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0 when it succeeded, 1 with one line on standard error when something outside is wrong or a
-        check has failed, 130 when it was interrupted. Wrong usage exits with 2.
+        check has failed, 130 when it was interrupted. Wrong usage exits with 2, SIGTERM with 143.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     mend_streams()
     try:
-        options = parse(arguments)
-        status = options.run(options) or 0
-        sys.stdout.flush()  # here a full disk or a closed pipe can still be told
-        return status
+        with _ending_in_order():
+            options = parse(arguments)
+            status = options.run(options) or 0
+            sys.stdout.flush()  # here a full disk or a closed pipe can still be told
+            return status
     except TicklineError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
@@ -101,8 +108,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+    except UnicodeEncodeError as error:
+        near = error.object[max(0, error.start - _NEAR) : error.end + _NEAR]
+        return _fail(f"expected text that {error.encoding} can hold, got {near!r}")
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end a command by an exception, as Ctrl-C does, so that no half-written file stays behind."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _drop_output() -> None:

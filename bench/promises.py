@@ -27,7 +27,7 @@ _ROW = re.compile(r"^\| (.+?) \| (.*?)\| `(test_\w+)` \|$", re.M)
 
 _TEXT = """# What is promised, what proves it, and what was found
 
-Made by `{command}` on {date}: {processor}, {cores} cores, {system}, Python {python}. {versions}.
+Made by `{command}` on {made}.{added}
 
 [SECURITY.md](../SECURITY.md) has the promises. The command runs the test of each, and tells how many of its cases
 passed. {summary}
@@ -57,8 +57,10 @@ def find_test(name: str) -> Path:
     return files[0].relative_to(ROOT)
 
 
-def measure(known: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Run the tests of which nothing is known yet; return machine and what became of each, the known ones included.
+def measure(known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run all tests, or those alone that results do not have yet; return machine and date, and what became of each.
+
+    Results keep their machine and date: what is added to them has its own beside it.
 
     Raises
     ------
@@ -66,7 +68,10 @@ def measure(known: dict[str, dict[str, int]]) -> dict[str, Any]:
         Where a test is not there, or pytest could not run.
     """
     made = machine.describe("python -m bench.promises")
-    names = [name for name in dict.fromkeys(test for _, _, test in promises()) if name not in known]
+    tests = known["tests"] if known else {}
+    names = [name for name in dict.fromkeys(test for _, _, test in promises()) if name not in tests]
+    if known and not names:
+        return known
     places = [f"{find_test(name)}::{name}" for name in names]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -74,7 +79,11 @@ def measure(known: dict[str, dict[str, int]]) -> dict[str, Any]:
         done = subprocess.run(command, env=clean_environ(), cwd=ROOT, stdout=sys.stderr, check=False)
         if not report.exists():
             raise MeasureError(f"pytest ended with {done.returncode}")
-        return {"made": made, "tests": {**known, **count(report.read_text())}}
+        found = count(report.read_text())
+    if known is None:
+        return {"made": made, "tests": found}
+    added = [*known.get("added", ()), {"made": made, "tests": sorted(found)}]
+    return {**known, "tests": {**tests, **found}, "added": added}
 
 
 def count(report: str) -> dict[str, dict[str, int]]:
@@ -101,16 +110,30 @@ def render(results: dict[str, Any]) -> str:
         for (promise, _, test), outcome in zip(known, outcomes, strict=True)
     ]
     return _TEXT.format(
-        **{
-            **made,
-            "date": made["date"][:10],
-            "versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
-        },
+        command=made["command"],
+        made=_stamp(made),
+        added=_of_added(results),
         summary=f"{kept} of {len(known)} promises were proven, by {cases:,} cases; what was not run yet is named.",
         rows="\n".join(rows),
         overload=_of_overload(json.loads(overload.RESULTS.read_text())),
         soak=_of_soak(json.loads(soak.RESULTS.read_text())),
     )
+
+
+def _stamp(made: dict[str, Any]) -> str:
+    """Return the day, the machine and the versions."""
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    machine = f"{made['processor']}, {made['cores']} cores, {made['system']}, Python {made['python']}"
+    return f"{made['date'][:10]}: {machine}. {versions}"
+
+
+def _of_added(results: dict[str, Any]) -> str:
+    """Return what was run on other days, on other machines or with other versions than the rest."""
+    counts: dict[str, int] = {}
+    for part in results.get("added", ()):
+        counts[_stamp(part["made"])] = counts.get(_stamp(part["made"]), 0) + len(part["tests"])
+    counts.pop(_stamp(results["made"]), None)
+    return "".join(f"\n`--missing` added {number} of the tests on {stamp}." for stamp, number in counts.items())
 
 
 def _outcome(cases: dict[str, int] | None) -> str:
@@ -153,7 +176,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.render:
         try:
-            results = measure(json.loads(RESULTS.read_text())["tests"] if options.missing else {})
+            results = measure(json.loads(RESULTS.read_text()) if options.missing else None)
         except MeasureError as error:
             sys.stderr.write(f"{error}\n")
             return 1

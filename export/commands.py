@@ -65,10 +65,12 @@ def run_export(options: argparse.Namespace) -> None:
         from export.trained import read_trained_model
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
         from runtime.onnxruntime_engine import OnnxruntimeEngine
+        from training.staging import holding_directory
 
         progress.begin("reading the trained model")
         path = model_file(options.model_path)
-        trained = read_trained_model(path.parent)
+        with holding_directory(path.parent):
+            trained = read_trained_model(path.parent)
         export_classifier(
             trained.pipeline,
             path,

@@ -58,9 +58,13 @@ class Closed(io.TextIOBase):
 def mend_streams() -> None:
     """Replace standard streams that are closed, which Python leaves out, so that whoever uses one is told.
 
+    Standard output shows what it cannot encode as standard error does, `\\xff`: a path need not be UTF-8.
+
     Their numbers are taken too, lest a file or a socket that is opened gets one, and a library writes into it. What is
     said on standard error is lost then.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stdin and sys.stdout and sys.stderr:
         return
     while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:

@@ -45,12 +45,17 @@ class OnnxruntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # A second try, on the same provider, would print what went wrong instead of raising it.
+            session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"expected names and metadata properties in UTF-8: {error.reason}") from None
         except Exception as error:  # onnxruntime's own exceptions share no public base
             raise ArtifactError(f"onnxruntime refuses the graph: {str(error).splitlines()[0]}") from None
         self.features = _width("input", FEATURES, session.get_inputs(), only=True)
         self.classes = _width("output", PROBABILITIES, session.get_outputs())
-        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.version: str = onnxruntime.__version__
         self._session = session
         self._run = session._sess.run_with_iobinding  # the public wrapper costs a microsecond of checks

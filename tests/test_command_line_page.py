@@ -44,7 +44,8 @@ def test_processes_end_with_its_statuses(tmp_path: Path) -> None:
         0: status("data", "--days", "60", "--output", str(tmp_path / "bars.csv")),
         1: status("verify", str(tmp_path)),
         2: status("predict", "--no-such-flag"),
-        130: interrupted(tmp_path),
+        130: stopped_by(signal.SIGINT, tmp_path / "first"),
+        143: stopped_by(signal.SIGTERM, tmp_path / "second"),
     }
     assert list(found) == list(found.values())
     rows_that_cannot_be_scored = 3  # the tests of `tickline score` end with it
@@ -52,14 +53,13 @@ def test_processes_end_with_its_statuses(tmp_path: Path) -> None:
     assert listed == {*found, rows_that_cannot_be_scored}
 
 
-def interrupted(folder: Path) -> int:
-    """Return how a command ends that a person interrupts while it reads standard input."""
-    fifo = folder / "fifo"
+def stopped_by(number: int, fifo: Path) -> int:
+    """Return how a command ends that gets a signal while it reads its input."""
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "tickline", "predict", str(fifo)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         with fifo.open("w"):  # which returns when the command has opened it
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         # Closed: a signal that came just before the command waits for input is seen when that ends.
         assert process.communicate(timeout=60)[1] == ""
     return process.returncode

@@ -22,7 +22,7 @@ from features_fast import FEATURE_NAMES, specification_hash
 from training.defaults import CLASSIFIER_PARAMS, MODEL_TYPES, MODEL_VERSION, SEED
 from training.errors import DataError, ModelError
 from training.metrics import Metrics, classification_metrics
-from training.staging import METADATA_FILE, publish_directory
+from training.staging import METADATA_FILE, holding_directory, publish_directory
 
 MODEL_FILE = "model.joblib"
 SCALER_FILE = "scaler.joblib"
@@ -209,6 +209,11 @@ class StockPredictor:
             A file is missing or damaged, or the model was trained on other definitions of the features.
         """
         directory = Path(directory)
+        with holding_directory(directory):
+            return cls._load(directory)
+
+    @classmethod
+    def _load(cls, directory: Path) -> Self:
         try:
             metadata = json.loads((directory / METADATA_FILE).read_text(encoding="utf-8"))
             predictor = cls(metadata["name"], metadata["params"], seed=metadata["seed"])

@@ -1,14 +1,17 @@
 """Writing that is finished or never happened: a reader meets the old files or the new ones, whole."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 METADATA_FILE = "metadata.json"
 """The file that makes a directory a model directory; it goes first and comes last."""
+
+_TRIES = 10
 
 
 @contextmanager
@@ -26,21 +29,21 @@ def publish_directory(target: Path) -> Iterator[Path]:
     """Yield an empty directory in ``target``; its files move into ``target`` when the block ends without an error.
 
     Between the removal of the old metadata and the arrival of the new, nothing in ``target`` loads as a model; so a
-    run that is killed there cannot leave old and new files that pass for one model. Other files in ``target`` stay.
+    run that is killed there cannot leave old and new files that pass for one model. Runs that end together move their
+    files one after the other, and the last one's stay. Other files in ``target`` stay.
     """
     new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
     try:
-        # In the directory itself, which may be a mounted volume: nothing moves out of one file system into another.
-        staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=target))
+        staging = _make_staging(target)
         try:
             yield staging
-            (target / METADATA_FILE).unlink(missing_ok=True)
-            files = sorted(path for path in staging.rglob("*") if path.is_file())
-            for path in sorted(files, key=lambda path: path.name == METADATA_FILE):
-                destination = target / path.relative_to(staging)
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, destination)
+            with holding_directory(target, exclusive=True):
+                (target / METADATA_FILE).unlink(missing_ok=True)
+                files = sorted(path for path in staging.rglob("*") if path.is_file())
+                for path in sorted(files, key=lambda path: path.name == METADATA_FILE):
+                    destination = target / path.relative_to(staging)
+                    destination.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, destination)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     finally:
@@ -49,10 +52,33 @@ def publish_directory(target: Path) -> Iterator[Path]:
                 target.rmdir()
 
 
+def _make_staging(target: Path) -> Path:
+    """Make an empty directory in ``target``, which may be a mounted volume: nothing moves between file systems."""
+    for left in reversed(range(_TRIES)):
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=".staging.", dir=target))
+        except FileNotFoundError:  # another run has just taken the empty directory away again
+            if not left:
+                raise
+    raise AssertionError  # the last try returned or raised
+
+
+@contextmanager
+def holding_directory(directory: Path, *, exclusive: bool = False) -> Iterator[None]:
+    """Keep others from publishing into a directory while it is read, or, exclusively, from reading it too."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # not every network file system has locks; what cannot be read is told by who reads it
+            descriptor = os.open(directory, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+
+
 def check_directory(target: Path) -> None:
     """Raise the OSError that `publish_directory` would, before the work whose result it is to take."""
     missing = [path for path in (target, *target.parents) if not path.exists()]
-    target.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=target).close()
+    _make_staging(target).rmdir()
     for path in missing:
-        path.rmdir()
+        with suppress(OSError):  # another run writes there already
+            path.rmdir()

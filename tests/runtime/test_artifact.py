@@ -26,6 +26,7 @@ from runtime.artifact import (
 )
 from runtime.model import load_model
 from runtime.onnxruntime_engine import OnnxruntimeEngine
+from runtime.predictor import Predictor
 from tests.runtime.conftest import edited
 
 
@@ -90,6 +91,17 @@ def test_messages_name_the_file(tmp_path: Path) -> None:
         read_sealed(foreign)
     with pytest.raises(ArtifactError, match="cannot be read: Is a directory"):
         read_sealed(tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"tickline.certificate", b'"feature_names"', b"probabilities"])
+def test_text_that_is_not_utf_8_is_refused_in_one_line(
+    text: bytes, forest_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = forest_path.read_bytes().replace(text, text[:-1] + b"\xff")
+    with pytest.raises(ArtifactError) as refused:
+        Predictor(seal(content))
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")  # onnxruntime's wrapper prints of its own accord
 
 
 def test_metadata_that_is_missing_or_malformed_is_named() -> None:

@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -204,3 +205,31 @@ def test_wrong_arguments_are_usage_errors(
     with pytest.raises(SystemExit, match="2"):
         run(add_train, *arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["{[]: 1}", "-" * 5000 + "1", "(" * 5000])
+def test_a_parameter_that_is_no_python_literal_is_text(value: str) -> None:
+    with pytest.raises(ModelError, match="max_depth"):
+        run(add_train, "--source", "synthetic", "--days", "200", "--set", f"max_depth={value}")
+
+
+def test_what_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+
+    def tickline(*arguments: bytes) -> subprocess.CompletedProcess[bytes]:
+        command = [os.fsencode(sys.executable), b"-m", b"tickline", *arguments]
+        environ = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most locales, but not in that of tests
+        return subprocess.run(command, capture_output=True, cwd=Path(__file__).parents[2], env=environ, check=False)
+
+    done = tickline(b"data", b"--days", b"60", b"--output", folder + b"/\xff.csv")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"wrote " + folder + b"/\\udcff.csv: 60 bars")
+    assert os.path.getsize(folder + b"/\xff.csv")
+    for arguments in (
+        (b"--output", folder + b"/\xff.parquet"),
+        (b"--ticker", b"\xff", b"--output", folder + b"/x.csv"),
+    ):
+        done = tickline(b"data", b"--days", b"60", *arguments)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"tickline: expected text that utf-8 can hold, got '")
+        assert done.stderr.count(b"\n") == 1

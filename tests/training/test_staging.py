@@ -1,10 +1,11 @@
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from training.staging import METADATA_FILE, check_directory, publish_directory, write_atomically
+from training.staging import METADATA_FILE, check_directory, holding_directory, publish_directory, write_atomically
 
 
 def listing(directory: Path) -> dict[str, str]:
@@ -111,3 +112,63 @@ def test_a_directory_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="file"):
         check_directory(tmp_path / "file" / "models")
     assert listing(tmp_path) == {"file": ""}
+
+
+def test_runs_that_end_together_do_not_mix_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, replace, wait = tmp_path / "models", os.replace, 0.05
+    threads: list[threading.Thread] = []
+
+    def publish(name: str) -> None:
+        with publish_directory(target) as staging:
+            for file in ("a", "b", METADATA_FILE):
+                (staging / file).write_text(name)
+
+    def replace_while_another_publishes(source: Path, destination: Path) -> None:
+        replace(source, destination)
+        if not threads:  # after the first file of the first run
+            threads.append(threading.Thread(target=publish, args=("second",)))
+            threads[0].start()
+            threads[0].join(wait)
+            assert threads[0].is_alive()  # it must not end before the first one has
+
+    monkeypatch.setattr(os, "replace", replace_while_another_publishes)
+    publish("first")
+    threads[0].join()
+    assert listing(target) == {"a": "second", "b": "second", METADATA_FILE: "second"}
+
+
+def test_nothing_is_published_while_a_directory_is_read(tmp_path: Path) -> None:
+    (tmp_path / METADATA_FILE).write_text("old")
+
+    def publish() -> None:
+        with publish_directory(tmp_path) as staging:
+            (staging / METADATA_FILE).write_text("new")
+
+    thread = threading.Thread(target=publish)
+    with holding_directory(tmp_path), holding_directory(tmp_path):
+        thread.start()
+        thread.join(0.05)
+        assert (tmp_path / METADATA_FILE).read_text() == "old"
+    thread.join()
+    assert (tmp_path / METADATA_FILE).read_text() == "new"
+
+
+def test_runs_check_and_make_one_new_directory_together(tmp_path: Path) -> None:
+    target, faults = tmp_path / "new" / "models", []
+
+    def run(name: str) -> None:
+        try:
+            for _ in range(200):
+                check_directory(target)
+            with publish_directory(target) as staging:
+                (staging / name).write_text("x")
+        except OSError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert listing(target) == {"a": "x", "b": "x", "c": "x"}
