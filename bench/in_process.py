@@ -100,6 +100,10 @@ class Transport:
         """Return that the connection stays open."""
         return False
 
+    def can_write_eof(self) -> bool:
+        """Return that there is no socket that could be half closed."""
+        return False
+
     def close(self) -> None:
         """Stay open."""
 

@@ -10,6 +10,16 @@ ADDRESS, HOST = (f"tickline-{part}-{token_hex(16)}" for part in ("address", "hos
 
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
+_HOST_FIELD = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~!$&'()*+,;=-]*)*"
+    rb"|\[(?:[0-9A-Fa-f:.]+|[Vv][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\])(?::[0-9]*)?"
+)
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether a `Host` header has a value that it may have: `uri-host [ ":" port ]` of RFC 9110, also empty."""
+    return _HOST_FIELD.fullmatch(value) is not None
+
 
 def client_address(request: Request) -> str:
     """Return scheme, host and port as the client wrote them; what is no host becomes `localhost`."""

@@ -1,6 +1,8 @@
 """One connection, bounded in time and in size, of which the application answers every request."""
 
 import asyncio
+import re
+from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -11,7 +13,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from runtime import logs
+from runtime.address import is_host
 from runtime.admission import too_many_connections
+from runtime.lingering import Lingering
 from runtime.problems import Problem
 from runtime.small_pieces import LARGE, SmallPieces
 from runtime.stages import STARTED
@@ -27,6 +31,7 @@ LEAST_RATE = 1000
 
 _CHUNK_FRAME = 16  # bytes around a chunk that no one minds: its size, and three line ends
 _GOODBYE_SECONDS = 1.0
+_REQUEST_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/1\.[01]\r\n")
 
 READ_ON = 2**18
 """Bytes of a refused body that are still read, so that its client comes to read the refusal."""
@@ -36,6 +41,10 @@ class Phase:
     """What of a request is being read."""
 
     IDLE, HEAD, BODY, OVER = range(4)  # after the last request nothing more is read
+
+
+class OverError(Exception):
+    """A request comes behind the one whose reply ends the connection."""
 
 
 class AsgiLane(HttpToolsProtocol):
@@ -88,11 +97,10 @@ class AsgiLane(HttpToolsProtocol):
         self._interval = min(self._head_seconds, self._body_seconds, self.timeout_keep_alive)
         self._timer = self.loop.call_later(self._interval, self._watch)
         if len(self.connections) > self._worker.settings.max_connections:
-            self._timer.cancel()
-            self.connections.discard(self)
+            self.connections.discard(self)  # a stop does not wait for it, and it takes no place
             self._worker.metrics.rejected("connections")
-            reply = self.problem_reply(too_many_connections(), keep_alive=False)
-            transport.set_protocol(TurnedAway(transport, reply, self.loop))
+            transport.write(self.problem_reply(too_many_connections(), keep_alive=False))
+            self.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -101,11 +109,29 @@ class AsgiLane(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
+        self.cycle = self._answering = None  # type: ignore[assignment] # which know this connection in their turn
+
+    def end(self) -> None:
+        """End the connection after what has been written, so that its client comes to read that."""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        self._phase = Phase.OVER
+        self.pipeline.clear()
+        self._timer.cancel()
+        self.flow.resume_reading()
+        if self._ending or not transport.can_write_eof():
+            transport.close()  # a stop waits for nobody; and TLS reads on by itself until its client has said goodbye
+            return
+        gave_up = partial(self._worker.metrics.rejected, "slow")
+        self.transport = Lingering(transport, self, self.loop, self.timeout_keep_alive, gave_up)
 
     def shutdown(self) -> None:
         """End the connection after the request that it has brought or begun to bring."""
         self._ending = True
-        if self._phase != Phase.HEAD:
+        if self.transport.is_closing():
+            self.transport.close()  # it lingers no longer
+        elif self._phase != Phase.HEAD:
             super().shutdown()
         if self.scheme == "https" and self._phase in (Phase.IDLE, Phase.OVER) and self.transport.is_closing():
             # TLS waits 30 s for the goodbye of a client, which an idle one does not send.
@@ -184,7 +210,9 @@ class AsgiLane(HttpToolsProtocol):
             return memoryview(data)[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             raised = error.__context__
-            self.reject(raised if isinstance(raised, Problem) else _no_http(), "malformed")
+            if not isinstance(raised, Problem):
+                raised = (phase == Phase.IDLE and _unknown_method(data)) or _no_http()
+            self.reject(raised, "malformed")
         return b""
 
     def _head_without_upgrade(self) -> bytes:
@@ -200,7 +228,9 @@ class AsgiLane(HttpToolsProtocol):
             raise Problem(400, f"expected at most {self._head_limit} bytes around the chunks of a body", field="body")
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request; raises where none is read any more."""
+        if self._phase == Phase.OVER:
+            raise OverError
         super().on_message_begin()
         self._phase = Phase.HEAD
         self._started = perf_counter_ns()
@@ -213,6 +243,7 @@ class AsgiLane(HttpToolsProtocol):
         self._received = self._chunks = self._excess = 0
         self.scope[STARTED] = self._started  # type: ignore[literal-required]
         super().on_headers_complete()  # refuses some targets, and then the application has not seen the request
+        self.cycle.transport = _Wire(self)  # type: ignore[assignment]
         self._phase = Phase.BODY
         if self._ending or not self._worker.ready:
             self.cycle.keep_alive = False
@@ -234,6 +265,8 @@ class AsgiLane(HttpToolsProtocol):
         hosts = names.count(b"host")
         if hosts > 1 or (not hosts and version == "1.1"):
             raise Problem(400, f"expected 1 header, got {hosts}", field="Host")
+        if hosts and not is_host(host := self.headers[names.index(b"host")][1]):
+            raise Problem(400, f"expected a host and perhaps a port, got {host.decode('latin-1')}", field="Host")
         if b"content-length" in names:
             digits = len(self.headers[names.index(b"content-length")][1])
             if digits > MOST_DIGITS:
@@ -275,13 +308,14 @@ class AsgiLane(HttpToolsProtocol):
             self._in_small_pieces = True
             self.transport.set_protocol(SmallPieces(self))
         if self.cycle.response_complete and self._received > self._limit + READ_ON:
-            self.transport.close()
+            self.end()
 
     def on_message_complete(self) -> None:
         """End a request."""
         if self.parser.should_upgrade():
             return
-        self._phase = Phase.IDLE
+        if self._phase != Phase.OVER:
+            self._phase = Phase.IDLE
         if self._in_small_pieces:
             self._in_small_pieces = False
             self.transport.set_protocol(self)
@@ -311,10 +345,10 @@ class AsgiLane(HttpToolsProtocol):
             if pending and not cycle.response_started:
                 self.transport.write(self.problem_reply(problem, keep_alive=False, identity=identity))
             cycle.disconnected = True
-            self.transport.close()
+            self.end()
         elif not pending:
             self.transport.write(self.problem_reply(problem, keep_alive=False, identity=identity))
-            self.transport.close()
+            self.end()
         else:
             if phase == Phase.BODY:
                 self.pipeline.popleft()  # what the application has not seen yet
@@ -331,7 +365,7 @@ class AsgiLane(HttpToolsProtocol):
         """Answer with a problem when all requests before it have been answered, and close."""
         self.cycle = RequestResponseCycle(
             scope={"type": "http", "method": "GET"},  # type: ignore[typeddict-item]
-            transport=self.transport,
+            transport=_Wire(self),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -348,24 +382,23 @@ class AsgiLane(HttpToolsProtocol):
         self.pipeline.appendleft((self.cycle, response))  # type: ignore[arg-type]
 
 
-class TurnedAway(asyncio.Protocol):
-    """A connection too many: its client is told so, and the connection ends when it has said something or in a second.
+class _Wire:
+    """What uvicorn's cycle of a request and its reply needs of the connection's transport."""
 
-    To close it at once would reset it, where the client has sent a request that is not read.
-    """
+    def __init__(self, lane: AsgiLane) -> None:
+        self._lane = lane
 
-    def __init__(self, transport: asyncio.Transport, reply: bytes, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._timer = loop.call_later(1.0, transport.close)
-        transport.write(reply)
+    def write(self, data: bytes) -> None:
+        """Write."""
+        self._lane.transport.write(data)
 
-    def data_received(self, data: bytes) -> None:
-        """End the connection."""
-        self._transport.close()
+    def is_closing(self) -> bool:
+        """Tell whether nothing more can be written."""
+        return self._lane.transport.is_closing()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._timer.cancel()
+    def close(self) -> None:
+        """End the connection after what has been written."""
+        self._lane.end()
 
 
 def _head_too_large(limit: int) -> Problem:
@@ -374,3 +407,17 @@ def _head_too_large(limit: int) -> Problem:
 
 def _no_http() -> Problem:
     return Problem(400, "Invalid HTTP request received.")
+
+
+def _unknown_method(data: bytes | memoryview) -> Problem | None:
+    """Return the refusal of what begins with a request line whose method is none of HTTP's; None for all else."""
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        return None
+    try:
+        httptools.HttpRequestParser(object()).feed_data(line[0])
+    except httptools.HttpParserInvalidMethodError:
+        return Problem(501, f"expected a method of HTTP, got {bytes(line[1]).decode()}")
+    except httptools.HttpParserError:
+        pass
+    return None

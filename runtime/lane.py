@@ -15,7 +15,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from runtime import logs
-from runtime.asgi_lane import MOST_DIGITS, MOST_HEADERS, READ_ON, AsgiLane, Phase
+from runtime.address import is_host
+from runtime.asgi_lane import MOST_DIGITS, MOST_HEADERS, READ_ON, AsgiLane, OverError, Phase
 from runtime.bodies import JSON
 from runtime.coalescer import Caller
 from runtime.deadlines import late, parse_deadline
@@ -53,10 +54,6 @@ _HEAD_END = b"\r\n\r\n"
 
 class _ElsewhereError(Exception):
     """A request is answered by the application after all."""
-
-
-class _OverError(Exception):
-    """A request comes behind the one whose reply ends the connection."""
 
 
 class FastLane(AsgiLane):
@@ -124,7 +121,7 @@ class FastLane(AsgiLane):
     def on_message_begin(self) -> None:
         """Begin a request; the scope waits until it is known to be needed. Raises where none is read any more."""
         if self._phase == Phase.OVER:
-            raise _OverError
+            raise OverError
         self._phase = Phase.HEAD
         self._started = perf_counter_ns()
         self._between = False
@@ -223,6 +220,8 @@ class FastLane(AsgiLane):
                 if len(value) > self._safe_digits:
                     return False
             elif name == _HOST:
+                if not is_host(value):
+                    return False
                 hosts += 1
             elif name == _AUTHORIZATION:
                 authorization = value
@@ -244,7 +243,9 @@ class FastLane(AsgiLane):
         if len(headers) < len(self.headers) or len(headers) > MOST_HEADERS or not _ASKS_MORE.isdisjoint(headers):
             return None
         length = headers.get(_CONTENT_LENGTH, b"")
-        if _HOST not in headers or not length.isdigit() or len(length) > MOST_DIGITS:
+        if not length.isdigit() or len(length) > MOST_DIGITS:
+            return None
+        if _HOST not in headers or not is_host(headers[_HOST]):
             return None
         if int(length) > min(READ_ON, self._limit):
             return None
@@ -348,7 +349,7 @@ class FastLane(AsgiLane):
         self.transport.write(reply)
         self.server_state.total_requests += 1
         if not keep_alive:
-            self.transport.close()
+            self.end()
         elif self.flow.write_paused:
             self.flow.pause_reading()  # a client that does not read its replies sends no more requests
 

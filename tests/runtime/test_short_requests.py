@@ -155,8 +155,10 @@ def test_predictions_are_those_of_rows_alone(connection: InProcess, worker: Work
 
 
 def test_an_error_that_no_one_expects_is_a_500_and_a_line_in_the_log(
-    connection: InProcess, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    application: Application, loop: TurnLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    worker = application.worker
+
     def broken(rows: object) -> None:
         raise RuntimeError("the engine broke")
 
@@ -167,11 +169,11 @@ def test_an_error_that_no_one_expects_is_a_500_and_a_line_in_the_log(
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
         patch.setattr(worker.model.predictor.engine, "predict", broken)
         patch.setattr(worker, "run_batch", run_here)
-        reply = connection.ask(whole)
+        reply = InProcess(application, FastLane, loop).ask(whole)
     assert reply.startswith(b"HTTP/1.1 500 ")
     assert b"engine broke" not in reply
     assert "the engine broke" in caplog.text
-    assert re.match(rb"HTTP/1.1 200 ", connection.ask(whole))
+    assert re.match(rb"HTTP/1.1 200 ", InProcess(application, FastLane, loop).ask(whole))
 
 
 def test_a_head_that_is_known_asks_the_model_that_is_served_now(
