@@ -57,11 +57,14 @@ class Tokens:
     Raises
     ------
     TokenError
-        Where a token has a character that a bearer token cannot have, or the file is unreadable or without a token.
+        Where a token has a character that a bearer token cannot have, the text has commas alone, or the file is
+        unreadable or without a token.
     """
 
     def __init__(self, variable: str, text: str, file_variable: str, path: Path | None) -> None:
-        self._given = _digests(text.encode().split(b",") if text else (), variable)
+        self._given = _digests(text.encode(errors="surrogateescape").split(b",") if text else (), variable)
+        if text and not self._given:  # names of variables that were empty, with commas between: the door must not open
+            raise TokenError(f"{variable}: expected a token, or nothing, got commas alone")
         self._variable = file_variable
         self._path = path
         self._seen = self._stamp()

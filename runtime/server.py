@@ -54,6 +54,7 @@ def serve(settings: Settings) -> int:
     """
     log_config = logs.configure(settings.log_level, settings.log_format)
     logging.config.dictConfig(log_config)
+    _check_ports(settings)
     _check_secrets(settings)
     if settings.grpc_port:
         _check_grpc(settings)
@@ -140,6 +141,8 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise ServerError(f"HOST {host}, {variable} {port}: cannot listen there: {error.strerror}") from None
+    except UnicodeError:  # of a name with a part that is too long or empty
+        raise ServerError(f"HOST {host}, {variable} {port}: cannot listen there: no name of a host") from None
     listener.set_inheritable(True)
     return listener
 
@@ -163,6 +166,16 @@ def _when_served(listeners: list[socket.socket], say: Callable[[], None]) -> Ite
     finally:
         ended.set()
         looking.join()
+
+
+def _check_ports(settings: Settings) -> None:
+    """Refuse one port for two purposes: the system lets both listen there, and gives each some of the connections."""
+    used: dict[int, str] = {}
+    for variable in ("PORT", "METRICS_PORT", "GRPC_PORT"):
+        port = getattr(settings, variable.lower())
+        if port and port in used:
+            raise ServerError(f"{variable}: expected another port than {used[port]}, got {port}")
+        used[port] = variable
 
 
 def _check_secrets(settings: Settings) -> None:

@@ -156,6 +156,12 @@ def _nonempty(cast: Callable[[str], Any], what: str, shown: str) -> tuple[Callab
     return parse, what, shown
 
 
+def _address(text: str) -> str:
+    if not text.isprintable() or " " in text:
+        raise ValueError
+    return text
+
+
 MODEL_PATH = Setting(
     "MODEL_PATH", "models/", *_nonempty(Path, "a path", "PATH"), "model file, or the folder that holds model.onnx"
 )
@@ -174,7 +180,7 @@ ENGINE = Setting(
 
 GROUPS: Mapping[str, tuple[Setting, ...]] = {
     "where it listens": (
-        Setting("HOST", "0.0.0.0", *_nonempty(str, "an address", "ADDRESS"), "address to listen on"),
+        Setting("HOST", "0.0.0.0", *_nonempty(_address, "an address", "ADDRESS"), "address to listen on"),
         Setting("PORT", "5000", *_integer(0, 65535), "port to listen on; 0 takes a free one"),
         Setting("GRPC_PORT", "0", *_integer(0, 65535), "port of the Open Inference Protocol over gRPC; 0 turns it off"),
         Setting(

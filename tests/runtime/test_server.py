@@ -89,6 +89,27 @@ def test_a_busy_port_is_one_clear_line(forest_path: Path) -> None:
     assert error == f"tickline: HOST 127.0.0.1, PORT {port}: cannot listen there: Address already in use\n"
 
 
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"PORT": "45111", "METRICS_PORT": "45111"}, "METRICS_PORT: expected another port than PORT, got 45111"),
+        ({"PORT": "45111", "GRPC_PORT": "45111"}, "GRPC_PORT: expected another port than PORT, got 45111"),
+        (
+            {"METRICS_PORT": "45111", "GRPC_PORT": "45111"},
+            "GRPC_PORT: expected another port than METRICS_PORT, got 45111",
+        ),
+        ({"HOST": "a" * 64}, f"HOST {'a' * 64}, PORT 0: cannot listen there: no name of a host"),
+        ({"HOST": "\n"}, "HOST: expected an address, got '\\n'"),
+        ({"PREDICT_TOKENS": ","}, "PREDICT_TOKENS: expected a token, or nothing, got commas alone"),
+        ({"RELOAD_TOKEN": ",,"}, "RELOAD_TOKEN: expected a token, or nothing, got commas alone"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_clear_line(
+    environ: dict[str, str], told: str, forest_path: Path
+) -> None:
+    assert start_and_fail(**{"MODEL_PATH": str(forest_path), "PORT": "0"} | environ) == (1, f"tickline: {told}\n")
+
+
 def test_a_bad_setting_is_one_clear_line() -> None:
     status, error = start_and_fail(WORKERS="many")
     assert (status, error) == (1, "tickline: WORKERS: expected an integer from 1 to 64, got 'many'\n")
