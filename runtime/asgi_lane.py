@@ -36,6 +36,10 @@ _REQUEST_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP
 READ_ON = 2**18
 """Bytes of a refused body that are still read, so that its client comes to read the refusal."""
 
+GATHERED_BYTES = 2**20
+"""Longest body that the application gets as a whole. Fewer rows are not worth a turn before all have come, and to wake
+the application for each piece, and pause the connection until it has been, takes as long as some hundreds of them."""
+
 
 class Phase:
     """What of a request is being read."""
@@ -81,6 +85,7 @@ class AsgiLane(HttpToolsProtocol):
         self._head: list[tuple[bytes, bytes]] = []  # headers of the newest request that has chunks
         self.predicts = True  # other than a port for metrics alone
         self._in_small_pieces = False  # what comes now
+        self._gathered: list[bytes] | None = None  # of a body that the application gets as a whole
         self._ending = False  # the next reply is the last one
         self._timer: asyncio.TimerHandle
         self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
@@ -245,6 +250,8 @@ class AsgiLane(HttpToolsProtocol):
         super().on_headers_complete()  # refuses some targets, and then the application has not seen the request
         self.cycle.transport = _Wire(self)  # type: ignore[assignment]
         self._phase = Phase.BODY
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        self._gathered = [] if 0 < length <= min(GATHERED_BYTES, self._limit) else None
         if self._ending or not self._worker.ready:
             self.cycle.keep_alive = False
 
@@ -303,6 +310,10 @@ class AsgiLane(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body; one that was refused is not read for ever."""
         self._received += len(body)
+        if self._gathered is not None:
+            if not self.cycle.response_complete:  # else it was refused
+                self._gathered.append(body)
+            return
         super().on_body(body)
         if self._received > LARGE and not self._in_small_pieces:
             self._in_small_pieces = True
@@ -316,6 +327,9 @@ class AsgiLane(HttpToolsProtocol):
             return
         if self._phase != Phase.OVER:
             self._phase = Phase.IDLE
+        if self._gathered is not None:
+            self.cycle.body = bytearray().join(self._gathered)
+            self._gathered = None
         if self._in_small_pieces:
             self._in_small_pieces = False
             self.transport.set_protocol(self)

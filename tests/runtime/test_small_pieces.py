@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +15,14 @@ import pytest
 import uvloop
 from numpy.typing import NDArray
 
+from runtime.asgi_lane import GATHERED_BYTES
 from runtime.small_pieces import LARGE, PIECE_BYTES, SmallPieces
 from tests.runtime.conftest import random_rows
 from tests.serving import DEADLINE_SECONDS, running_server, self_signed
 
 ROWS = random_rows(20_000, 22, seed=5)
 SMALL = LARGE // ROWS.itemsize // 22  # rows of a body that is not large
+WHOLE = GATHERED_BYTES // ROWS.itemsize // 22  # rows of a body that the application still gets as one
 SINGLE = json.dumps({"features": ROWS[0].tolist()}).encode()
 
 Dial = Callable[[], AbstractContextManager[socket.socket]]
@@ -62,9 +64,9 @@ def single() -> bytes:
     return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(SINGLE), SINGLE)
 
 
-def reply(stream: io.BufferedIOBase) -> bytes:
-    """Read the body of one reply that succeeded."""
-    assert b" 200 " in stream.readline()
+def reply(stream: io.BufferedIOBase, status: int = 200) -> bytes:
+    """Read the body of one reply with a status."""
+    assert b" %d " % status in stream.readline()
     length = 0
     while (line := stream.readline().lower()) != b"\r\n":
         if line.startswith(b"content-length:"):
@@ -94,7 +96,7 @@ def test_large_bodies_and_others_take_turns_on_one_connection(
     dial: Dial, expected: NDArray[np.float32], chunk: int
 ) -> None:
     with dial() as connection, connection.makefile("rb") as stream:
-        for rows in (len(ROWS), SMALL, SMALL + 1, 1, len(ROWS) // 2):
+        for rows in (len(ROWS), SMALL, SMALL + 1, 1, WHOLE, WHOLE + 1, len(ROWS) // 2):
             requests = batch(ROWS[:rows], chunk) + single() + batch(ROWS[-rows:], chunk) + single()
             connection.sendall(requests)  # the replies are far smaller than what waits in a socket
             found = [reply(stream) for _ in range(4)]
@@ -105,12 +107,39 @@ def test_large_bodies_and_others_take_turns_on_one_connection(
 
 
 def test_a_client_that_leaves_within_a_large_body_is_forgotten(dial: Dial, expected: NDArray[np.float32]) -> None:
-    for _ in range(20):
+    for rows in 10 * [ROWS, ROWS[:WHOLE]]:
         with dial() as connection:
-            connection.sendall(batch(ROWS)[: 10 * PIECE_BYTES])
+            connection.sendall(batch(rows)[: 10 * PIECE_BYTES])
     with dial() as connection, connection.makefile("rb") as stream:
         connection.sendall(batch(ROWS[:SMALL]))
         assert np.array_equal(probabilities(reply(stream)), expected[:SMALL])
+
+
+@pytest.mark.parametrize("lane", ["fast", "asgi"])
+def test_bodies_that_are_refused_are_not_kept(forest_path: Path, lane: str) -> None:
+    """They may come as slowly as any, on as many connections as may be open."""
+    body = bytes(GATHERED_BYTES)
+    with running_server(forest_path, LANE=lane) as server, ExitStack() as open_ones:
+
+        def most_resident() -> int:
+            status = Path(f"/proc/{server.process.pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+        clients = [
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port), DEADLINE_SECONDS))
+            for _ in range(64)
+        ]
+        streams = [open_ones.enter_context(client.makefile("rb")) for client in clients]
+        for client, stream in zip(clients, streams, strict=True):
+            client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+            reply(stream, 404)
+        before = most_resident()
+        for client in clients:
+            client.sendall(body[1:])
+        for client, stream in zip(clients, streams, strict=True):
+            client.sendall(body[:1] + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            reply(stream)
+        assert most_resident() - before < len(clients) * len(body) // 4
 
 
 class _Recorder(asyncio.Protocol):
