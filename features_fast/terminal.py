@@ -19,6 +19,7 @@ _CLEAR_LINE = "\r\x1b[2K"
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1
 _LAST_STREAM = 2  # standard error
+_OUTPUT = "standard output"
 
 
 def shows_colour(stream: TextIO) -> bool:
@@ -55,6 +56,26 @@ class Closed(io.TextIOBase):
         raise self._error
 
 
+class Output(io.TextIOWrapper):
+    """Standard output whose errors name it."""
+
+    def write(self, text: str) -> int:
+        """Write a text; raises OSError."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            error.filename = _OUTPUT
+            raise
+
+    def flush(self) -> None:
+        """Write what is kept; raises OSError."""
+        try:
+            super().flush()
+        except OSError as error:
+            error.filename = _OUTPUT
+            raise
+
+
 def mend_streams() -> None:
     """Replace standard streams that are closed, which Python leaves out, so that whoever uses one is told.
 
@@ -65,13 +86,22 @@ def mend_streams() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+    if type(sys.stdout) is io.TextIOWrapper:  # what stands in its place has a reason
+        plain = sys.stdout
+        sys.stdout = Output(
+            plain.buffer,
+            plain.encoding,
+            plain.errors,
+            line_buffering=plain.line_buffering,
+            write_through=plain.write_through,
+        )
     if sys.stdin and sys.stdout and sys.stderr:
         return
     while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
         os.set_inheritable(number, True)
     os.close(number)
     sys.stdin = sys.stdin or Closed("standard input")
-    sys.stdout = sys.stdout or Closed("standard output")
+    sys.stdout = sys.stdout or Closed(_OUTPUT)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
 
 

@@ -12,8 +12,10 @@ import re
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from numbers import Real
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ RETRIES = 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _LONGEST_LIMIT = 10**6 - 1  # seconds, of which the server takes the milliseconds in nine digits
 _MOST_DIGITS = 6
+_LONGEST_DATE = 64
 _PORTS = {"http": 80, "https": 443}
 _WORD = re.compile(r"[!-~]+\Z")
 
@@ -171,10 +174,29 @@ def _back_off(tries: int) -> float:
 
 def _asked_pause(reply: Reply, tries: int) -> float | None:
     """Return the pause that a busy server or a gateway asks for, and longer at random; None where it asks for none."""
-    asked = reply.headers.get(b"retry-after", b"")
-    if reply.status not in (429, 503) or not asked.isdigit() or len(asked) > _MOST_DIGITS:
+    if reply.status not in (429, 503):
         return None
-    return int(asked) + _back_off(tries)
+    asked = _asked_seconds(reply.headers.get(b"retry-after", b""), reply.headers.get(b"date", b""))
+    return None if asked is None or asked > _LONGEST_LIMIT else asked + _back_off(tries)
+
+
+def _asked_seconds(asked: bytes, date: bytes) -> float | None:
+    """Return the seconds that `Retry-After` asks for: as a number, or until a date by the clock that wrote `Date`."""
+    if asked.isdigit():
+        return int(asked) if len(asked) <= _MOST_DIGITS else None
+    until, now = _seconds_of(asked), _seconds_of(date)
+    return None if until is None else max(0.0, until - (time() if now is None else now))
+
+
+def _seconds_of(date: bytes) -> float | None:
+    """Return a date of HTTP, in any of its three forms, as seconds since 1970; None for what is none."""
+    if len(date) > _LONGEST_DATE:
+        return None
+    try:
+        parsed = parsedate_to_datetime(date.decode("ascii"))
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()  # all of them are in UTC, and one does not say so
 
 
 def _reason(error: OSError) -> str:

@@ -249,12 +249,15 @@ def test_a_server_that_asks_for_a_token(forest_path: Path, capsys: Capture, monk
         assert json.loads(printed(capsys, "predict", *url, "--json"))["model_version"] == "1.0.0"
 
 
-def test_output_that_cannot_be_written(forest_path: Path) -> None:
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-m", "tickline", "predict", "--model-path", str(forest_path)]
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("longer", [False, True])
+def test_output_that_cannot_be_written(unbuffered: str, longer: bool, forest_path: Path) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    words = ["completion", "fish"] if longer else ["predict", "--model-path", str(forest_path)]
+    command = [sys.executable, "-m", "tickline", *words]
     with open("/dev/full", "w") as full:
         told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environ)
-    assert (told.returncode, told.stderr) == (1, "tickline: No space left on device\n")
+    assert (told.returncode, told.stderr) == (1, "tickline: standard output: No space left on device\n")
     reading, writing = os.pipe()
     os.close(reading)
     silent = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environ)

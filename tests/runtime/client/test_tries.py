@@ -118,6 +118,37 @@ def test_pauses_grow_at_random_and_outlast_a_restart() -> None:
         assert pauses(busy, seconds=7.04) == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "date", "least"),
+    [
+        (b"Sun, 06 Nov 1994 08:49:44 GMT", b"Sun, 06 Nov 1994 08:49:37 GMT", 7),
+        (b"Sunday, 06-Nov-94 08:49:44 GMT", b"Sun, 06 Nov 1994 08:49:37 GMT", 7),
+        (b"Sun Nov  6 08:49:44 1994", b"Sun, 06 Nov 1994 08:49:37 GMT", 7),
+        (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:44 GMT", 0),  # it has passed
+        (b"Sun, 06 Nov 1994 08:49:37 GMT", b"", 0),  # by our own clock
+        (b"Sun, 06 Nov 1994 08:49:37 GMT", b"today", 0),
+    ],
+)
+def test_a_date_is_waited_for_by_the_clock_that_wrote_it(asked: bytes, date: bytes, least: float) -> None:
+    busy = Reply(status=503, headers={b"retry-after": asked, b"date": date}, complete=True)
+    first, *_ = found = pauses(busy)
+    assert len(found) == RETRIES
+    assert least + 0.05 <= first <= least + 0.1
+    assert pauses(busy, seconds=least + 0.04) == []
+
+
+@pytest.mark.parametrize(
+    "asked", [b"Sun, 06 Nov", b"tomorrow", b"\xff", b"-1", b"1.5", b"Sun, 06 Nov 1994 99:49:37 GMT"]
+)
+def test_what_is_no_date_asks_for_nothing(asked: bytes) -> None:
+    assert pauses(Reply(status=503, headers={b"retry-after": asked}, complete=True)) == []
+
+
+def test_a_far_date_is_not_waited_for() -> None:
+    far = Reply(status=503, headers={b"retry-after": b"Fri, 31 Dec 9999 23:59:59 GMT"}, complete=True)
+    assert pauses(far) == []
+
+
 def test_only_what_may_pass_is_waited_for() -> None:
     assert len(pauses(ConnectionRefusedError(errno.ECONNREFUSED, "refused"))) == RETRIES
     assert len(pauses(socket.gaierror(socket.EAI_NONAME, "no such host"))) == RETRIES  # a Service that has no pod yet
