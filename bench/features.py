@@ -27,8 +27,8 @@ _CACHE = 1 << 25
 
 _PANEL = (
     "all rows are kept and go to memory, 88 bytes a bar, where TA-Lib's columns of one ticker stay in the cache; and a "
-    "processor that works on 512 bits in two halves, as Zen 4 does, takes longer for divisions, roots and the turning "
-    "of columns into rows than for all sums"
+    "processor that works on 512 bits in two halves, as Zen 4 does, has its floating-point units full with sums, "
+    "divisions and the turning of columns into rows"
 )
 _TWO_CORES = "both cores write to the same memory"
 

@@ -7,34 +7,39 @@ from features_fast._lanes import EIGHT, LANES, PAIRS, beside, lane, lanes, pairs
 from features_fast._part import DOUBLE, DOUBLES, INT, VOID, Floats, part
 from features_fast._vectors import load, store
 
-_STEADY = 34
+STEADY = 34
 """From this bar on every average has its seed."""
 
-_SIGNAL_FIRST, _SIGNAL_BARS = 25, 9
+SIGNAL_FIRST, SIGNAL_BARS = 25, 9
 """The signal line is seeded with the mean of this many values of MACD from this bar on."""
+
+WEIGHTS = (2.0 / 6.0, 2.0 / 11.0, 2.0 / 21.0, 2.0 / 13.0, 2.0 / 27.0, 0.0, 1.0 / 14.0, 1.0 / 14.0)
+FIRST = (0.0, 0.0, 0.0, 14.0, 0.0, 0.0, 1.0, 1.0)
+LAST = (4.0, 9.0, 19.0, 25.0, 25.0, 0.0, 14.0, 14.0)
+BARS = (5.0, 10.0, 20.0, 12.0, 26.0, 1.0, 14.0, 14.0)
+"""Of the averages of 5, 10, 20, 12 and 26 closes, none, and those of rises and falls: the weight of a new value, the
+bars between which they are still sums, and how many these are."""
 
 
 @part(LANES(LANES, LANES), inline=True)
 def advance(averages: Any, x: Any) -> Any:
     """Advance the averages of 5, 10, 20, 12 and 26 closes, and of rises and falls; the sixth is the signal line's."""
-    weights = lanes((2.0 / 6.0, 2.0 / 11.0, 2.0 / 21.0, 2.0 / 13.0, 2.0 / 27.0, 0.0, 1.0 / 14.0, 1.0 / 14.0))
-    return averages + weights * (x - averages)
+    return averages + lanes(WEIGHTS) * (x - averages)
 
 
 @part(LANES(LANES, LANES, INT))
 def _seed(averages: Any, x: Any, t: int) -> Any:
     """Advance averages of which some, at bar ``t``, are still sums: their mean over the first n bars is the seed."""
     bar = float(t)
-    first = lanes((0.0, 0.0, 0.0, 14.0, 0.0, 0.0, 1.0, 1.0))
-    last = lanes((4.0, 9.0, 19.0, 25.0, 25.0, 0.0, 14.0, 14.0))
+    last = lanes(LAST)
     total = averages + x
-    mean = total / lanes((5.0, 10.0, 20.0, 12.0, 26.0, 1.0, 14.0, 14.0))
-    summed = where_below(bar, first, 0.0, where_below(bar, last, total, mean))
+    mean = total / lanes(BARS)
+    summed = where_below(bar, lanes(FIRST), 0.0, where_below(bar, last, total, mean))
     return where_below(bar, last + 1.0, summed, advance(averages, x))
 
 
-@part(DOUBLE(DOUBLE, DOUBLE), inline=True)
-def smooth(signal: float, macd: float) -> float:
+@part(DOUBLE(DOUBLE, DOUBLE), LANES(LANES, LANES), inline=True)
+def smooth(signal: Any, macd: Any) -> Any:
     """Advance the signal line by one bar."""
     return signal + (2.0 / 10.0) * (macd - signal)
 
@@ -73,13 +78,13 @@ def _inputs(s: Floats, j: int) -> Any:
 def recur(s: Floats, p: int, first: int, k: int, t: int) -> None:
     """Advance the averages by bars ``first`` to ``k`` of the block, which begins with bar ``t``."""
     averages, signal = load(s, at.AVERAGES), s[at.SIGNAL]
-    seeded = min(max(_STEADY - t, first), k)
+    seeded = min(max(STEADY - t, first), k)
     for i in range(first, seeded):
         averages = _seed(averages, _inputs(s, p + i), t + i)
-        if t + i >= _SIGNAL_FIRST:
+        if t + i >= SIGNAL_FIRST:
             signal += lane(averages, 3) - lane(averages, 4)
-            if t + i == _SIGNAL_FIRST + _SIGNAL_BARS - 1:
-                signal = signal / _SIGNAL_BARS
+            if t + i == SIGNAL_FIRST + SIGNAL_BARS - 1:
+                signal = signal / SIGNAL_BARS
     i = seeded
     while i + 8 <= k:
         a, b, c, d, e, f, g, averages = advance_eight(s, p + i, averages)

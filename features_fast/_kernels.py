@@ -2,7 +2,8 @@
 
 Every part works on raw pointers: ``s`` is the state (``_layout``), ``p`` the place of the first bar of the block in
 it, ``k`` the bars in the block. Values over a window are pure functions of the bars in that window, added in a fixed
-order, so that a bar's features do not depend on how the series was cut into blocks. Eight bars are computed at once.
+order, so that a bar's features do not depend on how the series was cut into blocks. Eight bars are computed at once: of
+one series, or one each of eight tickers (``_tickers``).
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from features_fast import _layout as at
 from features_fast._averages import recur
 from features_fast._part import BOOLEAN, DOUBLES, FLAGS, INT, ROWS, VOID, WORDS, Floats, Words, part
 from features_fast._rows import write_rest
-from features_fast._step import begin, make_room, possible, run, step, take
+from features_fast._step import begin, look_back, make_room, possible, run, step, take
+from features_fast._tickers import go_on, run_eight
 from features_fast._vectors import address, doubles, fence, load, singles, store, words
 from features_fast._windows import carry, derive
 from features_fast.specification import WARM_UP
@@ -100,6 +102,87 @@ def rows(
     if line:
         fence()
     return bad
+
+
+@part(INT(DOUBLES, *(WORDS,) * 6, *(INT,) * 3, BOOLEAN))
+def _side_by_side(
+    s: Floats,
+    open: Words,
+    high: Words,
+    low: Words,
+    close: Words,
+    volume: Words,
+    out: Words,
+    float64: int,
+    bars: int,
+    line: int,
+    past: bool,
+) -> int:
+    """Write the rows of the bars that eight series have in common; return their number, 0 if it is not worth it."""
+    opens, highs, lows = doubles(open[_DATA]), doubles(high[_DATA]), doubles(low[_DATA])
+    closes, volumes = doubles(close[_DATA]), doubles(volume[_DATA])
+    starts, stage = words(address(s) + 8 * at.STARTS), address(s) + 8 * at.STAGE
+    whole = bars & -8
+    if whole < at.SIDE_BY_SIDE:
+        return 0
+    if out[_TYPE] == float64:
+        wide, wide_stage = doubles(out[_DATA]), doubles(stage)
+        good = run_eight(s, opens, highs, lows, closes, volumes, starts, whole, wide, wide_stage, line, past)
+    else:
+        narrow, narrow_stage = singles(out[_DATA]), singles(stage)
+        good = run_eight(s, opens, highs, lows, closes, volumes, starts, whole, narrow, narrow_stage, line, past)
+    return whole if good else 0
+
+
+def panel(
+    s: Floats,
+    open: Words,
+    high: Words,
+    low: Words,
+    close: Words,
+    volume: Words,
+    out: Words,
+    float64: int,
+    length: int,
+    offsets: Words,
+    order: Words,
+    first: int,
+    last: int,
+) -> int:
+    """Write the rows of series ``order[first]`` to ``order[last]``, eight side by side as far as they have bars.
+
+    The result is the lowest index of an impossible bar, whatever the order.
+    """
+    if not _all_plain(open, high, low, close, volume, float64, length):
+        return at.NOT_PLAIN
+    closes, volumes = doubles(close[_DATA]), doubles(volume[_DATA])
+    starts = words(address(s) + 8 * at.STARTS)
+    line = 8 if out[_TYPE] == float64 else 16
+    past = 64 // line * length * at.COLUMNS > (at.CACHED if last - first < 8 else at.CACHED_APART)
+    lowest = length
+    for group in range(first, last, 8):
+        count = min(last - group, 8)
+        bars = length
+        for i in range(count):
+            series = order[group + i]
+            starts[i] = offsets[series]
+            bars = min(bars, offsets[series + 1] - offsets[series])
+        done = 0
+        if count == 8:
+            done = _side_by_side(s, open, high, low, close, volume, out, float64, bars, line, past)
+        for i in range(count):
+            start, stop = starts[i] + done, offsets[order[group + i] + 1]
+            if done:
+                go_on(s, closes, volumes, i, start, done)
+                look_back(s)
+            else:
+                begin(s)
+            bad = _series(s, open, high, low, close, volume, out, float64, start, stop, line if past else 0)
+            if bad != at.DONE:
+                lowest = min(lowest, bad)
+    if past:
+        fence()
+    return at.DONE if lowest == length else lowest
 
 
 @part(*(VOID(DOUBLES, INT, INT, kind, BOOLEAN) for kind in ROWS))
@@ -256,13 +339,13 @@ def update(stream: Words, bar: Words, count: int) -> int:
 
 def resume(s: Floats) -> int:
     """Compute again what later windows are put together from, after the closes and volumes in the halo were set."""
-    s[at.POSITION] = at.HALO
-    derive(s, at.HALO - at.WINDOW, at.WINDOW)
+    look_back(s)
     return at.DONE
 
 
 KERNELS: dict[str, tuple[Any, Any]] = {
     "rows": (rows, INT(DOUBLES, *(WORDS,) * 6, INT, INT, WORDS, *(INT,) * 3)),
+    "panel": (panel, INT(DOUBLES, *(WORDS,) * 6, INT, INT, WORDS, WORDS, INT, INT)),
     "rows_at_once": (rows_at_once, INT(WORDS, WORDS, INT)),
     "last_at_once": (last_at_once, INT(WORDS, WORDS, INT)),
     "last": (last, INT(DOUBLES, *(WORDS,) * 6, INT, INT)),

@@ -69,14 +69,55 @@ ROWS = LAST + 8 * 8
 SIZE = ROWS + 8 * COLUMNS
 """Float64 values in a state."""
 
-STAGE = SIZE
-"""Behind the state of a workspace: the rows of a block on their way past the caches."""
+# Behind the state of a workspace, of eight tickers side by side: the averages that they leave, row of the first bar of
+# each, and the last values of each quantity in rings, the value of all eight tickers at one bar in one cache line.
+LEFT = SIZE + -SIZE % 8
+STARTS = LEFT + 8 * 8
+LONG, SHORT, SHORTEST = 64, 16, 8
+"""Bars in a ring: windows look back to it by 42 bars at most, by 12 and by 7; some are filled eight bars ahead."""
 
-WORKSPACE = STAGE + BLOCK * COLUMNS
+CLOSES = STARTS + 8
+SUMS_10, SUMS_20 = CLOSES + 8 * LONG, CLOSES + 16 * LONG
+_SHORT_RINGS = CLOSES + 24 * LONG
+(
+    VOLUMES,
+    VOLUMES_10,
+    INVERSES,
+    SQUARES_10,
+    RETURNS,
+    RETURN_SUMS_10,
+    RETURN_SQUARES_10,
+) = range(_SHORT_RINGS, _SHORT_RINGS + 7 * 8 * SHORT, 8 * SHORT)
+_SHORTEST_RINGS = _SHORT_RINGS + 7 * 8 * SHORT
+(
+    VOLUMES_5,
+    SUMS_5,
+    SQUARES_5,
+    RETURN_SUMS_5,
+    RETURN_SQUARES_5,
+    OPENS,
+    HIGHS,
+    LOWS,
+) = range(_SHORTEST_RINGS, _SHORTEST_RINGS + 8 * 8 * SHORTEST, 8 * SHORTEST)
+
+STAGE = _SHORTEST_RINGS + 8 * 8 * SHORTEST
+"""The rows of a block, or of sixteen bars of eight tickers, on their way out."""
+
+HALF = 8 * COLUMNS
+STAGE_PAD, STAGE_STRIDE = 16, 16 + 2 * HALF
+"""A ticker's rows in the stage: two halves of eight bars, behind room for the last cache line of the second."""
+
+WORKSPACE = STAGE + max(BLOCK * COLUMNS, 8 * STAGE_STRIDE)
 """Float64 values in a workspace."""
+
+SIDE_BY_SIDE = 64
+"""Bars from which eight tickers are computed side by side: more than one of them needs to go on alone."""
 
 CACHED = 1 << 25
 """Bytes of rows that may stay in a processor's cache; more of them are written past it."""
+
+CACHED_APART = 1 << 22
+"""The same for eight tickers side by side: a processor does not foresee where eight series of rows go on."""
 
 DONE, NOT_PLAIN = -1, -2
 """What a kernel returns besides the index of an impossible bar."""

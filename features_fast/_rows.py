@@ -15,22 +15,96 @@ from features_fast.specification import WARM_UP
 # Eight features are one tile of a row; the divisions of one tile wait behind the shuffles of another.
 
 
+@part(EIGHT(EIGHT, *(LANES,) * 8), inline=True)
+def levels(
+    averages: Any,
+    pivot: Any,
+    pivot_20: Any,
+    pivot_40: Any,
+    sum_5: Any,
+    sum_10: Any,
+    sum_20: Any,
+    earlier_20: Any,
+    earlier_10: Any,
+) -> Any:
+    """Return SMA_5 to RSI: of 50 bars, the 20 before the last 20 have a pivot and a sum, and so have the first 10."""
+    ema_5, ema_10, ema_20, _, _, _, gain, loss = averages
+    sum_50 = (sum_20 + earlier_20) + earlier_10 + (20.0 * (pivot_20 - pivot) + 10.0 * (pivot_40 - pivot))
+    sma_5, sma_10 = pivot + sum_5 * (1.0 / 5.0), pivot + sum_10 * (1.0 / 10.0)
+    sma_20, sma_50 = pivot + sum_20 * (1.0 / 20.0), pivot + sum_50 * (1.0 / 50.0)
+    rsi = 100.0 * (gain / (gain + loss))
+    return sma_5, sma_10, sma_20, sma_50, ema_5, ema_10, ema_20, rsi
+
+
+@part(LANES(LANES), inline=True)
+def band(square_20: Any) -> Any:
+    """Return the width of the band that lies two deviations above and below the mean of 20 closes."""
+    return 4.0 * root(square_20 * (1.0 / 20.0))
+
+
+@part(PAIRS(LANES, LANES), inline=True)
+def deviations(square_10: Any, square_20: Any) -> Any:
+    """Return the sample deviations of 10 and 20 returns."""
+    return root(square_10 * (1.0 / 9.0)), root(square_20 * (1.0 / 19.0))
+
+
+@part(EIGHT(*(LANES,) * 9), inline=True)
+def swings(
+    macd: Any,
+    signal: Any,
+    c: Any,
+    pivot: Any,
+    sum_20: Any,
+    width: Any,
+    return_1: Any,
+    return_5: Any,
+    return_10: Any,
+) -> Any:
+    """Return MACD to Return_10d; the width is that of the band."""
+    mean = sum_20 * (1.0 / 20.0)
+    place = unless_zero(width, 0.5 + ((c - pivot) - mean) / width, 0.5)
+    return macd, signal, macd - signal, width / (pivot + mean), place, return_1, return_5, return_10
+
+
+@part(EIGHT(*(LANES,) * 13), inline=True)
+def shapes(
+    o: Any,
+    h: Any,
+    low: Any,
+    c: Any,
+    c_1: Any,
+    inverse: Any,
+    inverse_1: Any,
+    v: Any,
+    volume_20: Any,
+    deviation_10: Any,
+    deviation_20: Any,
+    return_5: Any,
+    return_10: Any,
+) -> Any:
+    """Return Return_5d to Gap; the deviations are those of returns."""
+    ratio = unless_zero(volume_20, 20.0 * v / volume_20, 1.0)
+    span = h - low
+    inside = unless_zero(span, (c - low) / span, 0.5)
+    gap = (o - c_1) * inverse_1
+    return return_5, return_10, deviation_10, deviation_20, ratio, span * inverse, inside, gap
+
+
 @part(*(VOID(DOUBLES, INT, kind, INT, EIGHT) for kind in ROWS), inline=True)
 def _levels(s: Floats, j: int, out: Floats, to: int, averages: Any) -> None:
     """Write SMA_5 to RSI of the eight bars from place ``j`` on, to ``out[to]`` on."""
-    ema_5, ema_10, ema_20, _, _, _, gain, loss = averages
-    pivot = load(s, at.CLOSE + j - 2)
-    sum_20 = load(s, at.SUM_20 + j)
-    sum_50 = (
-        (sum_20 + load(s, at.SUM_20 + j - 20))
-        + load(s, at.SUM_10 + j - 40)
-        + (20.0 * (load(s, at.CLOSE + j - 22) - pivot) + 10.0 * (load(s, at.CLOSE + j - 42) - pivot))
+    tile = levels(
+        averages,
+        load(s, at.CLOSE + j - 2),
+        load(s, at.CLOSE + j - 22),
+        load(s, at.CLOSE + j - 42),
+        load(s, at.SUM_5 + j),
+        load(s, at.SUM_10 + j),
+        load(s, at.SUM_20 + j),
+        load(s, at.SUM_20 + j - 20),
+        load(s, at.SUM_10 + j - 40),
     )
-    sma_5 = pivot + load(s, at.SUM_5 + j) * (1.0 / 5.0)
-    sma_10 = pivot + load(s, at.SUM_10 + j) * (1.0 / 10.0)
-    sma_20, sma_50 = pivot + sum_20 * (1.0 / 20.0), pivot + sum_50 * (1.0 / 50.0)
-    rsi = 100.0 * (gain / (gain + loss))
-    store_tile(out, to, at.COLUMNS, (sma_5, sma_10, sma_20, sma_50, ema_5, ema_10, ema_20, rsi))
+    store_tile(out, to, at.COLUMNS, tile)
 
 
 @part(PAIRS(DOUBLES, INT), inline=True)
@@ -54,11 +128,9 @@ def _swings(s: Floats, j: int, out: Floats, to: int, macd: Any, signal: Any) -> 
         load(s, at.SQUARE_10 + j - 10),
         10.0,
     )
-    mean = load(s, at.SUM_20 + j) * (1.0 / 20.0)
-    width = 4.0 * root(square * (1.0 / 20.0))
-    place = unless_zero(width, 0.5 + ((c - pivot) - mean) / width, 0.5)
     return_5, return_10 = _longer_returns(s, j)
-    tile = macd, signal, macd - signal, width / (pivot + mean), place, load(s, at.RETURN + j), return_5, return_10
+    sum_20, return_1 = load(s, at.SUM_20 + j), load(s, at.RETURN + j)
+    tile = swings(macd, signal, c, pivot, sum_20, band(square), return_1, return_5, return_10)
     store_tile(out, to + 8, at.COLUMNS, tile)
 
 
@@ -75,15 +147,23 @@ def _shapes(s: Floats, i: int, j: int, out: Floats, to: int) -> None:
         load(s, at.RETURN_SQUARE_10 + j - 10),
         10.0,
     )
-    deviation_10, deviation_20 = root(square_10 * (1.0 / 9.0)), root(square_20 * (1.0 / 19.0))
-    volume = load(s, at.VOLUME_10 + j) + load(s, at.VOLUME_10 + j - 10)
-    ratio = unless_zero(volume, 20.0 * load(s, at.VOLUME + j) / volume, 1.0)
-    c, low = load(s, at.CLOSE + j), load(s, at.LOW + i)
-    span = load(s, at.HIGH + i) - low
-    inside = unless_zero(span, (c - low) / span, 0.5)
-    gap = (load(s, at.OPEN + i) - load(s, at.CLOSE + j - 1)) * load(s, at.INVERSE + j - 1)
+    deviation_10, deviation_20 = deviations(square_10, square_20)
     return_5, return_10 = _longer_returns(s, j)
-    tile = return_5, return_10, deviation_10, deviation_20, ratio, span * load(s, at.INVERSE + j), inside, gap
+    tile = shapes(
+        load(s, at.OPEN + i),
+        load(s, at.HIGH + i),
+        load(s, at.LOW + i),
+        load(s, at.CLOSE + j),
+        load(s, at.CLOSE + j - 1),
+        load(s, at.INVERSE + j),
+        load(s, at.INVERSE + j - 1),
+        load(s, at.VOLUME + j),
+        load(s, at.VOLUME_10 + j) + load(s, at.VOLUME_10 + j - 10),
+        deviation_10,
+        deviation_20,
+        return_5,
+        return_10,
+    )
     store_tile(out, to + 14, at.COLUMNS, tile)
 
 

@@ -79,6 +79,13 @@ def begin(s: Floats) -> None:
 
 
 @part(VOID(DOUBLES))
+def look_back(s: Floats) -> None:
+    """Go on behind closes and volumes in the halo: compute what later windows are put together from."""
+    s[at.POSITION] = at.HALO
+    derive(s, at.HALO - at.WINDOW, at.WINDOW)
+
+
+@part(VOID(DOUBLES))
 def make_room(s: Floats) -> None:
     """Begin another block if one is full."""
     if s[at.POSITION] == at.CAPACITY:

@@ -146,6 +146,18 @@ def _store_line(typing_context: Any, target: Any, to: Any, source: Any, start: A
     return types.void(target, types.int64, source, types.int64), generate
 
 
+def _copy_line(typing_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    """Copy 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, to, source, start = arguments
+        value = builder.load(_place(builder, source, start, VECTOR), align=4)
+        builder.store(value, _place(builder, target, to, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64), generate
+
+
 def _fence(typing_context: Any) -> Any:
     """Finish what was stored past the caches before anything that follows."""
 
@@ -180,5 +192,6 @@ store: Any = intrinsic(_store)
 turn: Any = intrinsic(_turn)
 store_tile: Any = intrinsic(_store_tile)
 store_line: Any = intrinsic(_store_line)
+copy_line: Any = intrinsic(_copy_line)
 fence: Any = intrinsic(_fence)
 prefetch: Any = intrinsic(_prefetch)

@@ -9,7 +9,7 @@ from features_fast._vectors import load, store
 
 
 @part(PAIRS(*(LANES,) * 5))
-def _spread(x: Any, x_1: Any, pivot: Any, x_3: Any, x_4: Any) -> Any:
+def spread(x: Any, x_1: Any, pivot: Any, x_3: Any, x_4: Any) -> Any:
     """Sum and sum of squares of 5 values about one of them: rounding costs a factor of 5 at most."""
     a, b, c, d = x - pivot, x_1 - pivot, x_3 - pivot, x_4 - pivot
     total = (a + b) + (c + d)
@@ -32,7 +32,7 @@ def derive(s: Floats, p: int, k: int) -> None:
     """
     for i in range(p, p + k, 8):
         c, c_1, c_2 = load(s, at.CLOSE + i), load(s, at.CLOSE + i - 1), load(s, at.CLOSE + i - 2)
-        total, square = _spread(c, c_1, c_2, load(s, at.CLOSE + i - 3), load(s, at.CLOSE + i - 4))
+        total, square = spread(c, c_1, c_2, load(s, at.CLOSE + i - 3), load(s, at.CLOSE + i - 4))
         store(s, at.INVERSE + i, 1.0 / c)
         store(s, at.SUM_5 + i, total)
         store(s, at.SQUARE_5 + i, square)
@@ -58,7 +58,7 @@ def derive(s: Floats, p: int, k: int) -> None:
     for i in range(p, p + k, 8):
         step = 10.0 * (load(s, at.CLOSE + i - 2) - load(s, at.CLOSE + i - 12))
         store(s, at.SUM_20 + i, (load(s, at.SUM_10 + i) + load(s, at.SUM_10 + i - 10)) - step)
-        total, square = _spread(
+        total, square = spread(
             load(s, at.RETURN + i),
             load(s, at.RETURN + i - 1),
             load(s, at.RETURN + i - 2),

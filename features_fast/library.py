@@ -24,6 +24,7 @@ CPUINFO = Path("/proc/cpuinfo")
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS = {
     "rows": (*(_POINTER,) * 8, _INT, _POINTER, *(_INT,) * 3),
+    "panel": (*(_POINTER,) * 8, _INT, _POINTER, _POINTER, _INT, _INT),
     "last": (*(_POINTER,) * 8, _INT),
     "resume": (_POINTER,),
 }
@@ -47,7 +48,7 @@ class Library:
     ----------
     backend : str
         Where they come from, and why not from a better place.
-    rows, last, resume : callable
+    rows, panel, last, resume : callable
         The functions of the same names in ``_kernels``; they release the interpreter.
     rows_at_once, last_at_once : callable
         The built-in functions of these names, bound to a state of their own.
@@ -62,6 +63,7 @@ class Library:
 
     backend: str
     rows: Kernel
+    panel: Kernel
     last: Kernel
     resume: Kernel
     rows_at_once: Callable[..., object]

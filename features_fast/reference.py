@@ -64,8 +64,11 @@ result, in float32 too, is finite.
 | `aarch64` | 2 | every aarch64 |
 
 Eight bars are computed at once. A recursive average waits for that of the bar before, about 2 nanoseconds; so the
-averages of the next eight bars are advanced between the windows and divisions of these. More than {cached} MB of rows
-are written past the caches, because a processor reads a cache line before it writes to it otherwise: 88 bytes a bar.
+averages of the next eight bars are advanced between the windows and divisions of these. Of a panel, eight tickers are
+computed side by side, one bar of each at once, as far as all eight have bars: those of like lengths together, so that
+little is left over, and what is goes on alone. Then no average waits for another, and every window begins with a cache
+line. More than {cached} MB of rows, or {apart} MB of tickers side by side, are written past the caches, because a
+processor reads a cache line before it writes to it otherwise: 88 bytes a bar.
 Rows in new memory cost more than rows in the array of an earlier call: the system clears each page first. Whoever
 computes again and again passes `out`.
 """
@@ -83,7 +86,12 @@ def page() -> str:
     for name in recursive:
         weights += f"| `{name}` | {' | '.join(f'{seed_weight(name, bars):.1e}' for bars in _WINDOWS)} |\n"
     numbers = _NUMBERS.format(
-        still=at.STILL, price_min=at.PRICE_MIN, price_max=at.PRICE_MAX, volume_max=at.VOLUME_MAX, cached=at.CACHED >> 20
+        still=at.STILL,
+        price_min=at.PRICE_MIN,
+        price_max=at.PRICE_MAX,
+        volume_max=at.VOLUME_MAX,
+        cached=at.CACHED >> 20,
+        apart=at.CACHED_APART >> 20,
     )
     return _HEAD.format(warm_up=WARM_UP) + features + _MEMORY + weights + numbers
 

@@ -41,12 +41,16 @@ def everything(bars: naive.Bars) -> list[np.ndarray[Any, Any]]:
     restored.restore(stream.snapshot())
     newest = restored.update((1.0, 2.0, 0.5, 1.5, 3.0))
     offsets = [0, len(bars[3]) // 3, len(bars[3])]
+    open, high, low, close, volume = (np.tile(field, 9) for field in bars)
+    many, starts = (open, high, low, close, volume), np.arange(10) * len(bars[3])
     rows = [
         compute(*bars),
         compute(*bars, dtype=np.float64),
         compute_last(*bars),
         compute_last(*bars, dtype=np.float64),
         compute_panel(*bars, offsets),
+        compute_panel(*many, starts),
+        compute_panel(*many, starts, dtype=np.float64),
         history,
     ]
     return rows if newest is None else [*rows, newest]
@@ -83,6 +87,30 @@ def test_rows_that_go_past_the_caches_are_the_same(
     room = np.zeros(count * at.COLUMNS + offset + 1, dtype)
     rows = room[offset:-1].reshape(count, at.COLUMNS)
     # A stream keeps its rows in the caches.
+    expected = np.concatenate(
+        [Stream(dtype).extend(*(field[i:j] for field in bars)) for i, j in itertools.pairwise(offsets)]
+    )
+    for kernels in (compiled, *built.values()):
+        use(kernels)
+        rows[:] = 0.0
+        compute_panel(*bars, offsets, out=rows, threads=2)
+        assert rows.tobytes() == expected.tobytes(), kernels.backend
+        assert (room[:offset] == 0.0).all()
+        assert room[-1] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_rows_of_tickers_side_by_side_that_go_past_the_caches_are_the_same(
+    dtype: type[np.floating], offset: int, compiled: Library, built: dict[str, Library], use: Use
+) -> None:
+    lengths = [1003, *range(990, 1000)] * 5
+    offsets = np.cumsum([0, *lengths])
+    count = int(offsets[-1])
+    assert at.CACHED_APART < count * at.COLUMNS * np.dtype(dtype).itemsize < at.CACHED
+    bars = naive.bars_around(naive.walk(count))
+    room = np.zeros(count * at.COLUMNS + offset + 1, dtype)
+    rows = room[offset:-1].reshape(count, at.COLUMNS)
     expected = np.concatenate(
         [Stream(dtype).extend(*(field[i:j] for field in bars)) for i, j in itertools.pairwise(offsets)]
     )

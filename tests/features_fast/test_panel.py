@@ -26,6 +26,49 @@ def test_each_ticker_is_as_if_it_were_alone(threads: int | None, dtype: type[np.
         np.testing.assert_array_equal(rows[start:stop], alone)
 
 
+SIDE_BY_SIDE = {
+    "of one length": [200] * 16,
+    "of like lengths": [*range(180, 205)],
+    "of every length": [700, 64, 0, 63, 71, 129, 350, 72, 64, 1, 333, 500, 65, 128, 256, 90, 49, 50, 73, 80, 81, 100],
+    "one long": [64] * 7 + [1500] + [65] * 9,
+    "hardly enough": [63] * 8 + [64] * 8,
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", SIDE_BY_SIDE)
+def test_tickers_side_by_side_are_as_if_each_were_alone(name: str, dtype: type[np.floating], threads: int) -> None:
+    offsets = np.cumsum([0, *SIDE_BY_SIDE[name]])
+    bars = naive.bars_around(naive.walk(offsets[-1]))
+    rows = compute_panel(*bars, offsets, dtype=dtype, threads=threads)
+    for start, stop in pairwise(offsets):
+        open, high, low, close, volume = (field[start:stop] for field in bars)
+        alone = compute(open, high, low, close, volume, dtype=dtype)
+        np.testing.assert_array_equal(rows[start:stop], alone)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("field", range(5))
+@pytest.mark.parametrize("bar", [0, 7, 60, 127, 190, 199])
+def test_an_impossible_bar_is_found_among_tickers_side_by_side(bar: int, field: int, threads: int) -> None:
+    offsets = np.arange(33) * 200
+    bars = naive.bars_around(naive.walk(offsets[-1]))
+    for ticker in (5, 6, 31):
+        bars[field][offsets[ticker] + bar] = np.nan
+    with pytest.raises(BarError, match=rf"^ticker 5, bar {bar}: .* not nan$"):
+        compute_panel(*bars, offsets, threads=threads)
+
+
+def test_the_first_impossible_bar_is_named_though_longer_tickers_are_computed_first() -> None:
+    offsets = np.cumsum([0, *range(100, 140)])
+    bars = naive.bars_around(naive.walk(offsets[-1]))
+    for ticker, bar in ((39, 3), (2, 101), (20, 0)):
+        bars[4][offsets[ticker] + bar] = -1.0
+    with pytest.raises(BarError, match=r"^ticker 2, bar 101: volume "):
+        compute_panel(*bars, offsets, threads=2)
+
+
 def test_one_long_ticker_among_many_short_ones() -> None:
     lengths = [20] * 50 + [1000] + [20] * 50
     offsets = np.cumsum([0, *lengths]).tolist()
