@@ -17,7 +17,9 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import msgspec
 
 from features_fast.errors import TicklineError
 from runtime.artifact import MODEL_FILE, ArtifactError, check_seal, naming, read
@@ -81,6 +83,45 @@ class Version:
     predictor: "Predictor"
 
 
+_Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class FoundVersion(msgspec.Struct):
+    """What a registry says of a version: its number, its tags."""
+
+    version: _Number
+    tags: list[_Tag] = []
+
+
+class _Alias(msgspec.Struct):
+    alias: str
+    version: _Number
+
+
+class _RegisteredModel(msgspec.Struct):
+    aliases: list[_Alias] = []
+
+
+class _ModelReply(msgspec.Struct):
+    registered_model: _RegisteredModel | None = None
+
+
+class _VersionReply(msgspec.Struct):
+    model_version: FoundVersion
+
+
+class _PlaceReply(msgspec.Struct):
+    artifact_uri: str
+
+
+_Reply = TypeVar("_Reply", _ModelReply, _VersionReply, _PlaceReply)
+
+
 def tracking_uri(environ: Mapping[str, str] = os.environ) -> str:
     """Return the address of the MLflow server, from the environment or the default."""
     return environ.get("MLFLOW_TRACKING_URI") or TRACKING_URI
@@ -107,11 +148,11 @@ def fetch(server: "Server", reference: Reference) -> Version:
     from runtime.predictor import Predictor
 
     found = server.version(reference)
-    number = str(found["version"])
+    number = found.version
     content = server.file(reference.name, number, MODEL_FILE)
     with naming(f"models:/{reference.name}/{number}"):
         sha256 = check_seal(content)
-        registered = {tag["key"]: tag["value"] for tag in found.get("tags", ())}.get(SHA256_TAG, sha256)
+        registered = {tag.key: tag.value for tag in found.tags}.get(SHA256_TAG, sha256)
         if sha256 != registered:
             raise ArtifactError(f"registered with sha256 {registered}, got a file with {sha256}")
         return Version(reference.name, number, content, Predictor(content))
@@ -154,31 +195,41 @@ class Server:
     def __init__(self, uri: str) -> None:
         if not uri.startswith(("http://", "https://")):
             raise RegistryError(f"MLFLOW_TRACKING_URI: expected http:// or https://, got {uri!r}")
+        try:
+            parts = urllib.parse.urlsplit(uri)
+            has_secret, has_host = "@" in parts.netloc, bool(parts.hostname)
+        except ValueError:
+            has_secret = has_host = False
+        if has_secret:  # which no message may show
+            raise RegistryError(
+                "MLFLOW_TRACKING_URI: expected no user and password in it; "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD take them"
+            )
+        if not has_host or not uri.isprintable():
+            raise RegistryError(f"MLFLOW_TRACKING_URI: expected the address of a server, got {uri!r}")
         self.uri = uri.rstrip("/")
 
     def check(self) -> None:
         """Raise RegistryError where nothing answers."""
         self._send("GET", "/health")
 
-    def version(self, reference: Reference) -> dict[str, Any]:
-        """Return what the registry says of a version: its number, its tags; raises NotRegisteredError."""
+    def version(self, reference: Reference) -> FoundVersion:
+        """Return what the registry says of a version; raises NotRegisteredError."""
         number = reference.version
         if number is None:
-            model = self._ask("registered-models/get", {"name": reference.name}).get("registered_model", {})
-            aliases = {entry["alias"]: entry["version"] for entry in model.get("aliases", ())}
+            model = self._ask("registered-models/get", {"name": reference.name}, _ModelReply).registered_model
+            aliases = {entry.alias: entry.version for entry in model.aliases} if model else {}
             if reference.alias not in aliases:
                 known = ", ".join(sorted(aliases)) or "none"
                 raise NotRegisteredError(f"{reference}: no such alias at {self.uri}; there are: {known}")
             number = aliases[reference.alias]
-        found = self._ask("model-versions/get", {"name": reference.name, "version": number}).get("model_version")
-        if not isinstance(found, dict) or "version" not in found:
-            raise RegistryError(f"{self.uri}: expected a model version, got {found!r}")
-        return found
+        query = {"name": reference.name, "version": number}
+        return self._ask("model-versions/get", query, _VersionReply).model_version
 
     def file(self, name: str, version: str, file: str) -> bytes:
         """Return a file of a version."""
         query = {"name": name, "version": version}
-        source = str(self._ask("model-versions/get-download-uri", query).get("artifact_uri"))
+        source = self._ask("model-versions/get-download-uri", query, _PlaceReply).artifact_uri
         scheme, _, place = source.partition(":")
         if scheme != "mlflow-artifacts":
             raise RegistryError(
@@ -201,16 +252,15 @@ class Server:
         tag = {"name": name, "version": version, "key": key, "value": value}
         self._send("POST", f"{_API}/model-versions/set-tag", tag)
 
-    def _ask(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
-        """Return the JSON object that a route of the registry answers."""
+    def _ask(self, path: str, query: Mapping[str, str], kind: type[_Reply]) -> _Reply:
+        """Return what a route of the registry answers."""
         content = self._send("GET", f"{_API}/{path}?{urllib.parse.urlencode(query)}")
         try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise RegistryError(f"{self.uri}: expected the JSON of an MLflow server, got {content[:40]!r}")
-        return answer
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.ValidationError as error:
+            raise RegistryError(f"{self.uri}: {path}: expected the answer of an MLflow server: {error}") from None
+        except (msgspec.DecodeError, RecursionError):
+            raise RegistryError(f"{self.uri}: expected the JSON of an MLflow server, got {content[:40]!r}") from None
 
     def _send(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bytes:
         """Return the body of an answer, after another try where the connection or the server fails."""
@@ -242,6 +292,8 @@ def _authorization() -> dict[str, str]:
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     if user and password:
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    if token and not (token.isascii() and token.isprintable()):  # the library's own error would show it
+        raise RegistryError("MLFLOW_TRACKING_TOKEN: expected one line of ASCII characters; its value is not shown")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

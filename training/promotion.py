@@ -191,7 +191,7 @@ def find_champion(server: Server, name: str) -> Version | None:
         found = server.version(Reference(name, CHAMPION, None))
     except NotRegisteredError:
         return None
-    return fetch(server, Reference(name, None, str(found["version"])))
+    return fetch(server, Reference(name, None, found.version))
 
 
 def contests(

@@ -162,7 +162,13 @@ def damage(content: bytes) -> bytes:
             "models:/tickline/3: registered with sha256 other, got a file with",
         ),
         (lambda it: setattr(it, "source", "s3://bucket/1"), r"\(mlflow-artifacts:\), got s3://bucket/1: start it with"),
-        (lambda it: setattr(it, "version", []), r"expected a model version, got \[\]"),
+        (lambda it: setattr(it, "version", []), "model-versions/get: expected the answer of an MLflow server: "),
+        (
+            lambda it: it.version.update(version="../3\n"),
+            "model-versions/get: expected the answer of an MLflow server: ",
+        ),
+        (lambda it: it.version.update(tags=[{}]), "model-versions/get: expected the answer of an MLflow server: "),
+        (lambda it: setattr(it, "source", None), "get-download-uri: expected the answer of an MLflow server: "),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_leaves_the_old_one(
@@ -186,6 +192,41 @@ def test_another_service_is_recognized(stand_in: StandIn) -> None:
     stand_in.answer = lambda path: (200, b"<html>welcome</html>")  # type: ignore[method-assign]
     with pytest.raises(RegistryError, match="expected the JSON of an MLflow server, got b'<html>welcome</html>'"):
         fetch(Server(stand_in.uri), CHAMPION)
+
+
+@pytest.mark.parametrize(
+    "model", [[], {"aliases": None}, {"aliases": [None]}, {"aliases": [{"alias": "champion"}]}], ids=repr
+)
+def test_an_answer_of_another_shape_is_one_line(stand_in: StandIn, model: object) -> None:
+    body = json.dumps({"registered_model": model}).encode()
+    stand_in.answer = lambda path: (200, body)  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match="registered-models/get: expected the answer of an MLflow server: "):
+        fetch(Server(stand_in.uri), CHAMPION)
+
+
+@pytest.mark.parametrize("body", [b'{"x":' + b"[" * 100_000, b"\xff", b""], ids=len)
+def test_what_is_no_json_is_one_line(stand_in: StandIn, body: bytes) -> None:
+    stand_in.answer = lambda path: (200, body)  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match="expected the JSON of an MLflow server, got b'"):
+        fetch(Server(stand_in.uri), CHAMPION)
+
+
+@pytest.mark.parametrize("uri", ["http://", "http://[", "http://a\nb"])
+def test_an_address_that_is_none_is_one_line(uri: str) -> None:
+    with pytest.raises(RegistryError, match="MLFLOW_TRACKING_URI: expected the address of a server, got 'http://"):
+        Server(uri)
+
+
+def test_no_message_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        RegistryError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD take them"
+    ) as refused:
+        Server("http://me:secret@127.0.0.1:5001")
+    assert "secret" not in str(refused.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret\n")
+    with pytest.raises(RegistryError, match="MLFLOW_TRACKING_TOKEN: expected one line of ASCII") as refused:
+        fetch(Server("http://127.0.0.1:1"), CHAMPION)
+    assert "secret" not in str(refused.value)
 
 
 def test_pull_writes_once(stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.artifact import ModelCard
-from runtime.registry import NotRegisteredError, Reference, Server, Version
+from runtime.registry import FoundVersion, NotRegisteredError, Reference, Server, Version
 from training.errors import ModelError
 from training.holdout import Holdout
 from training.promotion import contests, find_champion, last_seen
@@ -96,10 +96,10 @@ def test_a_model_says_what_it_has_seen() -> None:
 class Registry(Server):
     """A registry with a champion whose file is lost."""
 
-    def version(self, reference: Reference) -> dict[str, Any]:
+    def version(self, reference: Reference) -> FoundVersion:
         if reference.alias == "champion" and reference.name == "none":
             raise NotRegisteredError("no such alias")
-        return {"version": "1"}
+        return FoundVersion("1")
 
     def file(self, name: str, version: str, file: str) -> bytes:
         raise NotRegisteredError(f"no such artifact: {file}")
