@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from runtime.batch_json import Bad
 from runtime.batch_replies import BatchReply
+from runtime.drift import MOST_ROWS
 from runtime.predictor import Predictor
 from runtime.problems import Problem
 
@@ -68,6 +69,7 @@ class Batch:
         self._read: tuple[int, Bad] | None = None  # rows that were read in a turn and wait for the next one
         self._first_problem: Problem | None = None
         self._count = self._errors = 0
+        self._seen: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []  # what is counted once all is answered
         self.labels = np.zeros(predictor.engine.classes, np.int64)
         """Rows of each class that have been predicted."""
 
@@ -121,7 +123,8 @@ class Batch:
             good, answers = np.delete(rows, places, axis=0), np.delete(probabilities, places, axis=0)
         if len(good):
             self.labels += count_labels(answers)
-            self._predictor.observe(good, answers)
+            step = -(-len(good) // MOST_ROWS)  # the rows that drift counts of a chunk
+            self._seen.append((good[::step].copy(), answers[::step].copy()))
         self._reply.add(probabilities, bad)
 
     def conclude(self) -> list[bytes] | None:
@@ -138,4 +141,6 @@ class Batch:
             raise Problem(422, "expected at least 1 row, got 0", field="features")
         if self._first_problem and self._errors == self._count:
             raise self._first_problem
+        for rows, probabilities in self._seen:
+            self._predictor.observe(rows, probabilities)
         return self._reply.finish(self._count, self._errors)

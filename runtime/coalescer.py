@@ -92,20 +92,27 @@ class Coalescer:
         model = self._worker.model
         self._limit = LIMIT if model.predictor.steady else 1
         replies: list[tuple[int, bytes] | Problem]
+        rows = self._rows[: len(waiting)]
         begun = inferred = perf_counter_ns()
         try:
-            probabilities = model.predictor.predict_few(self._rows[: len(waiting)])
+            probabilities = model.predictor.predict_few(rows)
             inferred = perf_counter_ns()
             replies = model.replies.rows(probabilities)
         except Exception:
             logger.exception("a prediction failed")
             problem = Problem(500, "an unexpected error; the server's log has the details")
             replies = [problem] * len(waiting)
+        refused = False
         for (caller, _, _, keep_alive), reply in zip(waiting, replies, strict=True):
             if isinstance(reply, Problem):
+                refused = True
                 caller.refuse(reply, keep_alive)
             else:
                 caller.answer(reply[1], keep_alive)
+        if not refused:
+            model.predictor.observe(rows, probabilities)
+        elif answered := [index for index, reply in enumerate(replies) if not isinstance(reply, Problem)]:
+            model.predictor.observe(rows[answered], probabilities[answered])
         self._count(waiting, replies, begun, inferred)
         if busy_poll := self._worker.busy_poll:
             busy_poll.stay(inferred)

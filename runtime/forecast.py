@@ -60,7 +60,9 @@ def predict_newest(model: Model, row: Row, lap: Callable[[str], None] = untimed)
     model.predictor.row[:] = row
     probabilities = model.predictor.predict_row()
     lap("infer")
-    return model.replies.prediction(probabilities)
+    answer = model.replies.prediction(probabilities)
+    model.predictor.observe(model.predictor.row[None], probabilities[None])
+    return answer
 
 
 def bar_member(index: int, date: str | None) -> str:
@@ -183,21 +185,23 @@ def _predict(model: Model, series: Series, every_bar: bool) -> tuple[Counter[int
         raise series.explain(error) from None
     counts: Counter[int] = Counter()
     texts = []
-    for index, probabilities in enumerate(_probabilities(model.predictor, rows), newest + 1 - len(rows)):
+    features = rows.astype(np.float32, copy=False)
+    found = _probabilities(model.predictor, features)
+    for index, probabilities in enumerate(found, newest + 1 - len(rows)):
         label, text = model.replies.prediction(probabilities)
         counts[label] += 1
         texts.append((text, bar_member(index, series.date(index))))
+    model.predictor.tell(features, found)
     if not every_bar:
         return counts, *texts[0]
     predictions = ",".join(f"{text}{bar}}}" for text, bar in texts)
     return counts, f'{{"predictions":[{predictions}],"count":{len(texts)}', ""
 
 
-def _probabilities(predictor: Predictor, rows: Row) -> NDArray[np.float32]:
+def _probabilities(predictor: Predictor, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities of rows, each with the bits that it has alone."""
     company = len(rows) if predictor.steady else 1
-    features = rows.astype(np.float32, copy=False)
-    return np.concatenate([predictor.predict(features[i : i + company]) for i in range(0, len(rows), company)])
+    return np.concatenate([predictor.predict(rows[i : i + company]) for i in range(0, len(rows), company)])
 
 
 def _check_total(what: str, received: int, allowed: int, field: str) -> None:

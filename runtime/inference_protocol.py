@@ -225,6 +225,7 @@ class Answer:
         self.probabilities = predictor.predict(rows)
         if not np.isfinite(self.probabilities).all():
             raise Problem(422, "the model's answer to these values is not finite", field=INPUT)
+        predictor.tell(rows, self.probabilities)
         self.classes: NDArray[np.int64] = self.probabilities.argmax(axis=1)
 
     def shape(self, name: str) -> tuple[int, ...]:

@@ -44,6 +44,7 @@ class Model:
         probabilities = self.predictor.predict_row()
         lap("infer")
         answer = self.replies.one(probabilities)
+        self.predictor.observe(self.predictor.row[None], probabilities[None])
         lap("encode")
         return answer
 

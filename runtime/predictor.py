@@ -90,8 +90,8 @@ class Predictor:
         self.row = self.engine.row[0]
         """The row that `predict_row` predicts, float32 (features,)."""
         self.observe: Callable[[NDArray[np.float32], NDArray[np.float32]], None] = _ignore
-        """Told of every row that is predicted, and of its probabilities; must be quick, and callable from threads. Who
-        calls `infer` tells it of the good ones."""
+        """Told of every row that is answered, and of its probabilities, by whoever answers it and no predictor; must be
+        quick, and callable from threads."""
         for _ in range(_WARM_UP_CALLS):
             self.predict_row()
         self.row_seconds = self._time_batches(golden.rows)
@@ -123,18 +123,14 @@ class Predictor:
 
     def predict_row(self) -> NDArray[np.float32]:
         """Return the probabilities, float32 (classes,), of the row in `row`; valid until the next call."""
-        probabilities = self.engine.predict_one()
-        self.observe(self.row[None], probabilities[None])
-        return probabilities
+        return self.engine.predict_one()
 
     def predict_few(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (n, classes), of a few rows, float32 (n, features), as `predict_row`."""
         if len(rows) == 1:
             self.row[:] = rows[0]
             return self.predict_row()[None]
-        probabilities = self.engine.predict(rows)
-        self.observe(rows, probabilities)
-        return probabilities
+        return self.engine.predict(rows)
 
     def infer(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (n, classes), of up to `chunk_rows` rows, float32 (n, features)."""
@@ -147,15 +143,18 @@ class Predictor:
         """Yield the probabilities, float32 (n, classes), of rows, float32 (rows, features), chunk by chunk."""
         size = self.chunk_rows
         for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            probabilities = self.infer(chunk)
-            self.observe(chunk, probabilities)
-            yield probabilities
+            yield self.infer(rows[start : start + size])
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (rows, classes), of rows, float32 (rows, features)."""
         chunks = list(self.chunks(rows))
         return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+    def tell(self, rows: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
+        """Tell `observe` of rows, float32 (rows, features), that have been answered, chunk by chunk."""
+        size = self.chunk_rows
+        for start in range(0, len(rows), size):
+            self.observe(rows[start : start + size], probabilities[start : start + size])
 
     def describe(self) -> dict[str, Any]:
         """Return what `/model/info` says of the model: card, certificate and what its replay found here."""

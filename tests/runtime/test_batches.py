@@ -13,6 +13,7 @@ from runtime.batch_arrays import RawBatch
 from runtime.batch_replies import JsonRows, NpyReply
 from runtime.batches import Batch, count_labels
 from runtime.codec import CODEC
+from runtime.drift import MOST_ROWS
 from runtime.engine import CHUNK_ROWS
 from runtime.model import Model, load_model
 from runtime.problems import Problem
@@ -135,3 +136,22 @@ def test_an_answer_that_is_not_finite_is_a_bad_row(model: Model) -> None:
     with pytest.raises(Problem, match=r"^features\[0\]: the model's answer to these values is not finite$"):
         run(overflowing, rows[5:], fail=True)
     assert not overflowing.predictor.observed
+
+
+def test_of_a_batch_that_is_refused_later_no_row_is_observed(model: Model) -> None:
+    rows = random_rows(2 * CHUNK_ROWS + 3, 22, seed=13)
+    rows[:, 0] = np.minimum(rows[:, 0], 0)
+    watched = WithOverflow(model)
+    run(watched, rows)
+    chunk = watched.predictor.chunk_rows
+    halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]  # as they come
+    parts = [half[start : start + chunk] for half in halves for start in range(0, len(half), chunk)]
+    seen = [part[:: -(-len(part) // MOST_ROWS)] for part in parts]
+    np.testing.assert_array_equal(np.concatenate(watched.predictor.observed), np.concatenate(seen))
+    watched.predictor.observed.clear()
+    rows[-1, 0] = 200
+    with pytest.raises(Problem, match="not finite"):
+        run(watched, rows, fail=True)
+    with pytest.raises(Problem, match="expected at most"):
+        run(watched, rows, max_rows=len(rows) - 1)
+    assert not watched.predictor.observed

@@ -71,6 +71,11 @@ def test_no_row_is_counted_that_is_not_answered(forest_path: Path, lane: str) ->
             assert scrape(server) == {"drift_rows": 0}
         assert server.request("POST", "/predict/batch", {"features": [[1.0]] * 9}).status == 422
         assert scrape(server) == {"drift_rows": 0}
+        many = json.dumps({"features": rows * 2_000}).encode()  # some chunks of it are predicted before its end is read
+        assert server.request("POST", "/predict/batch", many[:-1]).status == 400
+        late = many[:-2] + b",[1.0]]}"
+        assert server.request("POST", "/predict/batch?on_error=fail", late).status == 422
+        assert scrape(server) == {"drift_rows": 0}
         assert server.request("POST", "/predict/batch", rough).json()["errors"] == 1
         assert scrape(server) == {"drift_rows": len(rows)}
 

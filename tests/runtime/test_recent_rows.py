@@ -31,8 +31,11 @@ class Clock:
 
 
 def predict(predictor: Predictor, row: NDArray[np.float32]) -> None:
-    predictor.row[:] = row
-    predictor.predict_row()
+    tell(predictor, row[None])
+
+
+def tell(predictor: Predictor, rows: NDArray[np.float32]) -> None:
+    predictor.tell(rows, predictor.predict(rows))
 
 
 def test_one_call_is_taken_each_time_that_it_is_armed(predictor: Predictor) -> None:
@@ -71,7 +74,7 @@ def test_a_batch_gives_a_few_of_its_rows_and_no_bad_one(predictor: Predictor) ->
     rows = random_rows(1000, 22, seed=2)
     recent = RecentRows(22, 256)
     recent.arm(predictor)
-    predictor.predict(rows)
+    tell(predictor, rows)
     taken = recent.rows()
     assert 1 < len(taken) <= MOST_OF_A_CALL
     assert {row.tobytes() for row in taken} <= {row.tobytes() for row in rows}
@@ -81,7 +84,8 @@ def test_a_batch_gives_a_few_of_its_rows_and_no_bad_one(predictor: Predictor) ->
     rough = rows[:5].copy()
     rough[1:4, 7] = np.nan
     body.feed(rough.tobytes())
-    assert not Batch(predictor, body, reply, fail=False, max_rows=5).advance()
+    body.close()
+    assert Batch(predictor, body, reply, fail=False, max_rows=5).conclude()
     np.testing.assert_array_equal(bad.rows(), rows[[0, 4]])
 
 
@@ -106,7 +110,7 @@ def test_threads_that_predict_while_it_is_armed_lose_no_observer(predictor: Pred
 
     def work() -> None:
         while not done.is_set():
-            predictor.predict(rows)
+            tell(predictor, rows)
 
     threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
@@ -119,7 +123,7 @@ def test_threads_that_predict_while_it_is_armed_lose_no_observer(predictor: Pred
         thread.join()
     clock.now += SAMPLE_SECONDS
     recent.arm(predictor)
-    predictor.predict(rows)
+    tell(predictor, rows)
     assert predictor.observe is plain
     assert told
     assert all(row.tobytes() == rows.tobytes() for row in recent.rows())

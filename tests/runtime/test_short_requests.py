@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.in_process import InProcess, TurnLoop, start_application
 from bench.payloads import npy_body
 from runtime.application import Application
+from runtime.asgi_lane import AsgiLane
 from runtime.batch_endpoint import ARROW, NPY, RAW
 from runtime.bodies import JSON
 from runtime.lane import FastLane
@@ -21,6 +22,7 @@ from runtime.model import load_model
 from runtime.predictor import MOMENT_SECONDS
 from runtime.short_requests import BATCH, MOST_BYTES, short_request
 from runtime.worker import Worker
+from tests.bars import columns
 from tests.runtime.conftest import random_rows
 
 ROWS = random_rows(30, 22, seed=9)
@@ -174,6 +176,47 @@ def test_an_error_that_no_one_expects_is_a_500_and_a_line_in_the_log(
     assert b"engine broke" not in reply
     assert "the engine broke" in caplog.text
     assert re.match(rb"HTTP/1.1 200 ", InProcess(application, FastLane, loop).ask(whole))
+
+
+def test_rows_are_observed_once_and_where_they_are_answered_alone(
+    application: Application, loop: TurnLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, engine = application.worker.model.predictor, application.worker.model.predictor.engine
+    finite, finite_one, told = engine.predict, engine.predict_one, list[int]()
+
+    def rough(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        probabilities = finite(rows)
+        probabilities[-1] = np.nan
+        return probabilities
+
+    async def run_here(work: Callable[[], object]) -> object:
+        return work()  # there is no event loop that waits for a thread
+
+    def body(rows: NDArray[np.float32]) -> bytes:
+        tensor = {"name": "features", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+        return json.dumps({"inputs": [tensor]}).encode()
+
+    asked = {
+        request(body(ROWS[:3]), JSON).replace(PATH, MODEL): 3,
+        request(body(ROWS[:1]), JSON).replace(PATH, MODEL): 1,
+        request(json.dumps({"bars": columns(0, 60)}).encode(), JSON).replace(PATH, b"/predict/bars"): 1,
+        request(json.dumps({"bars": columns(0, 60)}).encode(), JSON).replace(PATH, b"/predict/bars?all=true"): 11,
+        request(json.dumps({"features": ROWS[0].tolist()}).encode(), JSON).replace(PATH, b"/predict"): 1,
+    }
+    monkeypatch.setattr(application.worker, "run_batch", run_here)
+    monkeypatch.setattr(predictor, "observe", lambda rows, probabilities: told.append(len(rows)))
+    for protocol in (FastLane, AsgiLane):
+        for whole, count in asked.items():
+            assert InProcess(application, protocol, loop).ask(whole).startswith(b"HTTP/1.1 200 ")
+            assert told == [count]
+            told.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(engine, "predict", rough)
+                patch.setattr(engine, "predict_one", lambda: finite_one() * np.float32(np.nan))
+                reply = InProcess(application, protocol, loop).ask(whole)
+            assert reply[9:12] in (b"422", b"400")
+            assert b"not finite" in reply
+            assert not told
 
 
 def test_a_head_that_is_known_asks_the_model_that_is_served_now(
