@@ -20,6 +20,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _FACTORS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
 _BASELINE = Path(__file__).parent / "results" / "baseline.json"
 _MOST_REQUESTS = 100_000_000
+_MOST_SLOW = 100.0
 
 
 def add_load(parser: argparse.ArgumentParser) -> None:
@@ -234,20 +235,22 @@ def _report() -> int:
 def _slow(text: str) -> tuple[str, float]:
     name, _, factor = text.rpartition("=")
     try:
-        return name, float(factor)
+        value = float(factor)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected NAME=FACTOR, got {text!r}") from None
+        value = 0.0
+    if not (name and 1.0 <= value <= _MOST_SLOW):
+        raise argparse.ArgumentTypeError(f"expected NAME=FACTOR, a factor from 1 to {_MOST_SLOW:g}, got {text!r}")
+    return name, value
 
 
 def _url(text: str) -> SplitResult:
-    url = urlsplit(text)
     try:
-        port = url.port
-    except ValueError:
-        port = -1
-    if url.scheme != "http" or not url.hostname or port == -1:
-        raise argparse.ArgumentTypeError(f"expected http://HOST:PORT, got {text!r}")
-    return url
+        url = urlsplit(text)
+        if url.scheme == "http" and url.hostname and url.port != 0:
+            return url
+    except ValueError:  # of a bracket that is not closed, or a port that is no number
+        pass
+    raise argparse.ArgumentTypeError(f"expected http://HOST:PORT, got {text!r}")
 
 
 def _rates(text: str) -> tuple[float, ...]:

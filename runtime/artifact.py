@@ -77,8 +77,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     background: bytes | None = None
 
     def __post_init__(self) -> None:
-        _check_text("name", self.name, unsafe="/%")
-        _check_text("version", self.version)
+        check_text("card: name", self.name, unsafe="/%")
+        check_text("card: version", self.version)
         for what, names in (("feature_names", self.feature_names), ("labels", self.labels)):
             if not names or len(set(names)) != len(names):
                 raise ArtifactError(f"card: {what}: expected different names, got {', '.join(names) or 'none'}")
@@ -89,14 +89,14 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-def _check_text(what: str, text: str, unsafe: str = "") -> None:
-    """Refuse what would break a line of a log, an address, or the eye that compares two of them."""
+def check_text(what: str, text: str, unsafe: str = "") -> None:
+    """Refuse a name or a version that would break a line of a log, an address, or the eye that compares two of them."""
     plain = 1 <= len(text) <= _LONGEST_NAME and text.isprintable() and text == text.strip() and set(text) != {"."}
     if not plain or not set(unsafe).isdisjoint(text):
         without = f" without {' and '.join(unsafe)}" if unsafe else ""
         shown = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
         expected = f"1 to {_LONGEST_NAME} printable characters{without}, no blank at either end and not only dots"
-        raise ArtifactError(f"card: {what}: expected {expected}, got {shown!r}")
+        raise ArtifactError(f"{what}: expected {expected}, got {shown!r}")
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ ALLOWED_IN_MODULES = {
     "runtime/scoring/ray_engine.py": {"ray"},
     "runtime/grpc_server.py": {"grpc", "google"},
     "export/commands.py": {"training"},
+    "training/commands.py": {"runtime"},
     "training/tracking.py": {"runtime", "mlflow", "msgspec", "onnx"},
     "training/promotion.py": {"runtime"},
     "training/promotion_commands.py": {"runtime"},

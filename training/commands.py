@@ -129,8 +129,10 @@ def run_train(args: argparse.Namespace) -> None:
     chosen["search_types"] = (args.model,) if args.model else MODEL_TYPES
     with Progress() as progress:
         progress.begin("libraries")
+        from runtime.artifact import check_text
         from training.workflow import check_model_path, train_model
 
+        check_text("--model-version", args.model_version)
         check_model_path(args.model_path)
         progress.begin("bars")
         if args.source:

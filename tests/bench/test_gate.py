@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tickline
 from bench.gate import (
     FOREIGN_TOLERANCE,
     IMPROVED,
@@ -256,3 +257,11 @@ def test_work_that_nobody_knows_is_refused(asked: dict[str, Any], monkeypatch: p
     with pytest.raises(MeasureError, match="expected names of codec work, got 'nothing'"):
         measure(1, 1, ("codec",), **asked)
     assert measure(1, 1, ("codec",), ["known"]) == {"known": [1.0]}
+
+
+@pytest.mark.parametrize("slow", ["a", "=2", "a=nan", "a=inf", "a=0", "a=-1", "a=0.5", "a=101"])
+def test_a_factor_that_slows_nothing_is_wrong_usage(slow: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tickline.main(["bench", "check", "--slow", slow])
+    assert ended.value.code == 2
+    assert f"expected NAME=FACTOR, a factor from 1 to 100, got '{slow}'" in capsys.readouterr().err

@@ -175,6 +175,7 @@ def test_no_server_is_one_line(capsys: Capture) -> None:
         (["http://x"], "expected --rate, --sweep or --closed"),
         (["https://x", "--closed"], "expected http://HOST:PORT"),
         (["http://x:y", "--closed"], "expected http://HOST:PORT"),
+        (["http://[", "--closed"], "expected http://HOST:PORT"),
         (["http://x", "--rate", "0"], "expected requests a second"),
         (["http://x", "--rate", "1,nan"], "expected requests a second"),
         (["http://x", "--rate", "5", "--sweep"], "leave out --rate"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from features_fast import FEATURE_NAMES, WARM_UP
+from runtime.artifact import ArtifactError
 from training.commands import add_data, add_features, add_train
 from training.data import write_table
 from training.errors import DataError, ModelError
@@ -211,6 +212,13 @@ def test_wrong_arguments_are_usage_errors(
 def test_a_parameter_that_is_no_python_literal_is_text(value: str) -> None:
     with pytest.raises(ModelError, match="max_depth"):
         run(add_train, "--source", "synthetic", "--days", "200", "--set", f"max_depth={value}")
+
+
+@pytest.mark.parametrize("version", ["", " 1", "a\nb", "1" * 129, "\udcff"])
+def test_a_version_that_no_export_takes_is_refused_before_the_work(version: str) -> None:
+    with pytest.raises(ArtifactError, match="--model-version: expected 1 to 128 printable characters"):
+        run(add_train, "--source", "synthetic", "--model-version", version)
+    assert not Path("models").exists()
 
 
 def test_what_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
