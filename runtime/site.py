@@ -7,10 +7,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from starlette.routing import BaseRoute
 
-from runtime.api_reference import render_reference
-from runtime.home import describe_service, render_home
 from runtime.model import Model
-from runtime.openapi import describe_api
 from runtime.page import render_page
 from runtime.selfcheck import SelfCheck
 from runtime.settings import Settings
@@ -52,6 +49,11 @@ def make_site(model: Model, settings: Settings, check: SelfCheck, routes: Sequen
     KeyError
         Where a route has no description.
     """
+    # Not at the top, because a server that no one asks for pages starts sooner without.
+    from runtime.api_reference import render_reference
+    from runtime.home import describe_service, render_home
+    from runtime.openapi import describe_api
+
     site = find_site(model)
     if site is None:
         document, guarded = describe_api(model, settings, routes), settings.has_predict_tokens

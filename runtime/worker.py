@@ -19,7 +19,7 @@ from runtime.coalescer import Coalescer
 from runtime.deadlines import in_time
 from runtime.drift_metrics import DriftCollector
 from runtime.known_heads import KnownHeads
-from runtime.memory import keep_freed_memory, set_aside
+from runtime.memory import keep_freed_memory
 from runtime.metrics import WORDS, BoardCollector, Metrics, parse_time, render
 from runtime.model import Model
 from runtime.model_holder import ModelHolder
@@ -82,7 +82,6 @@ class Worker:
             "RELOAD_TOKEN", settings.reload_token, "RELOAD_TOKEN_FILE", settings.reload_token_file
         )
         self._renewing = asyncio.create_task(self._renew_tokens())
-        set_aside()
         self.ready = True
 
     @property

@@ -125,6 +125,10 @@ def test_the_server_loads_nothing_of_training() -> None:
     assert not loaded & NEVER_WHILE_SERVING
 
 
+def test_the_server_loads_nothing_that_pages_alone_need() -> None:
+    assert not loaded_after("import runtime.server, runtime.application") & {"yaml"}  # by way of starlette.schemas
+
+
 def test_a_client_loads_no_server() -> None:
     loaded = loaded_after("from tickline import AsyncClient, Client")
     assert not loaded & (NEVER_WHILE_SERVING | {"onnxruntime", "starlette", "uvicorn", "uvloop"})

@@ -87,7 +87,7 @@ class Votes:
         leaves = (trees >= 0) & (nodes.modes < 0)
         counted = leaves[self.nodes]
         width = int(self.targets.max(initial=0)) + 1
-        pairs = np.unique(self.nodes[counted] * width + self.targets[counted])
+        pairs = _distinct(self.nodes[counted] * width + self.targets[counted])
         in_tree, counts = np.unique(trees[pairs // width] * width + pairs % width, return_counts=True)
         sizes = np.bincount(trees[leaves], minlength=len(nodes.roots))
         return set((in_tree % width)[counts == sizes[in_tree // width]].tolist())
@@ -110,7 +110,7 @@ class NodeIndex:
             if len(numbers) and not (numbers.min() >= 0 and numbers.max() < 1 << 31):
                 raise MalformedGraph(f"{path}: expected numbers of {name} from 0 to {(1 << 31) - 1}")
         self.roots: Indices = np.flatnonzero(np.diff(trees, prepend=-1) != 0)
-        if len(np.unique(trees[self.roots])) != len(self.roots):
+        if len(_distinct(trees[self.roots])) != len(self.roots):
             raise MalformedGraph(f"{path}: expected the nodes of a tree to stand together")
         sizes = np.diff(self.roots, append=len(trees))
         keys = trees << 31 | ids
@@ -229,3 +229,8 @@ def _tests(
         equal & ~constant,
         nan_true,
     )
+
+
+def _distinct(values: Indices) -> Indices:
+    """Return the values once each, in order. Without the counts NumPy would load its masked arrays, to ask for them."""
+    return np.unique(values, return_counts=True)[0]

@@ -46,5 +46,35 @@ print(resident() - before)
     assert run(program) < KEPT_BYTES + 2**21
 
 
+def test_what_stays_is_never_looked_at() -> None:
+    program = """
+import gc
+from runtime.memory import staying
+looked = 0
+def count(phase, info):
+    global looked
+    looked += 1
+gc.callbacks.append(count)
+with staying():
+    kept = [[] for _ in range(100_000)]
+assert gc.isenabled()
+assert gc.get_freeze_count() > len(kept)
+print(looked)
+"""
+    assert run(program) == 0
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    program = """
+import gc
+from runtime.memory import staying
+gc.disable()
+with staying():
+    pass
+print(int(gc.isenabled()))
+"""
+    assert run(program) == 0
+
+
 def test_memory_is_given_back_without_an_error() -> None:
     give_back_memory()

@@ -1,5 +1,7 @@
 """The predictor: equal to `session.run`, whatever the number of rows, and strict about what it loads."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -112,3 +114,15 @@ def test_loading_names_the_file(tmp_path: Path) -> None:
     path.write_bytes(seal(b"junk"))
     with pytest.raises(ArtifactError, match=r"model\.onnx: model: truncated"):
         load_model(path, threads=1)
+
+
+def test_a_forest_is_loaded_without_masked_arrays(forest_path: Path) -> None:
+    """NumPy would load them for `unique`, at a thirtieth of a start."""
+    program = f"""
+import sys
+from pathlib import Path
+from runtime.model import load_model
+print(load_model(Path({str(forest_path)!r}), threads=1).predictor.engine.name, "numpy.ma" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["compiled", "False"]
