@@ -74,9 +74,11 @@ def test_the_address_is_the_one_that_the_client_used(server: RunningServer) -> N
         page = server.request("GET", path, Host="tickline.example.com:8443", **HTML).body.decode()
         assert "curl -s http://tickline.example.com:8443/predict " in page
         assert "127.0.0.1" not in page
-        hostile = server.request("GET", path, Host="x'><script>alert(1)</script>", **HTML).body.decode()
+        hostile = server.request("GET", path, Host="x';alert(1);'", **HTML).body.decode()
         assert f"curl -s http://localhost:{server.port}/predict " in hostile
         assert "alert(1)" not in hostile
+        refused = server.request("GET", path, Host="x'><script>alert(1)</script>", **HTML)
+        assert (refused.status, refused.headers["content-type"]) == (400, "application/problem+json")
     document = server.request("GET", "/", Host="tickline.example.com").json()
     assert all("http://tickline.example.com/" in route["example"] for route in document["routes"])
 

@@ -20,7 +20,7 @@ def test_it_is_made_once_a_model(forest_path: Path, monkeypatch: pytest.MonkeyPa
     model, chosen = load_model(forest_path, 1), settings()
     assert find_site(model) is None
     made = make_site(model, chosen, check(chosen), ROUTES)
-    monkeypatch.delattr(site, "render_home")
+    monkeypatch.delattr(site, "render_page")
     assert make_site(model, chosen, check(chosen), ROUTES) is made
     assert find_site(model) is made
 
