@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,10 @@ def main(arguments: list[str], source: Source = FEATURES) -> int:
         return 0
     folder = Path(arguments[0]) if arguments else source.folder
     try:
-        for target in source.targets.get(platform.machine(), ()):
-            print(build(target, folder, source))
+        targets = source.targets.get(platform.machine(), ())
+        with ThreadPoolExecutor() as pool:  # each target waits for a process of its own
+            for path in pool.map(lambda target: build(target, folder, source), targets):
+                print(path)
     except TicklineError as error:
         print(error, file=sys.stderr)
         return 1
