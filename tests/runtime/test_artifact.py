@@ -1,6 +1,7 @@
 """The artifact: every byte is sealed, and every way of spoiling a file has its own message."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -91,6 +92,12 @@ def test_messages_name_the_file(tmp_path: Path) -> None:
         read_sealed(foreign)
     with pytest.raises(ArtifactError, match="cannot be read: Is a directory"):
         read_sealed(tmp_path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: expected a file of bytes on a disk, got a pipe"):
+        read_sealed(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("text", [b"tickline.certificate", b'"feature_names"', b"probabilities"])
