@@ -1,6 +1,7 @@
 """What several packages' tests share: models trained, exported and verified on the real S&P 500 series."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, line in report.user_properties:
             if name == SHOWN:
                 terminalreporter.write_line(str(line))
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Return a port of loopback that refuses connections: it is taken, so that nobody else listens on it meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

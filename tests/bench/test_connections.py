@@ -8,7 +8,7 @@ import pytest
 from bench.connections import LOST, MALFORMED, Reply, Sockets, post
 from bench.servers import MeasureError
 from tests.bench.loopback import loopback, reply
-from tests.serving import free_port, wait_until
+from tests.serving import wait_until
 
 
 @contextmanager
@@ -93,6 +93,6 @@ def test_names_are_resolved() -> None:
         sockets.close()
 
 
-def test_no_server_is_refused_at_once() -> None:
+def test_no_server_is_refused_at_once(closed_port: int) -> None:
     with pytest.raises(MeasureError, match=r"127\.0\.0\.1:\d+: no connection: Connection refused"):
-        Sockets("127.0.0.1", free_port(), 2)
+        Sockets("127.0.0.1", closed_port, 2)

@@ -11,7 +11,7 @@ import pytest
 
 import tickline
 from tests.bench.loopback import loopback, reply
-from tests.serving import RunningServer, free_port, running_server
+from tests.serving import RunningServer, running_server
 
 LABELS = ["DOWN", "UP"]
 INFO = {"feature_names": ["a", "b"], "labels": LABELS, "version": "1.0.0"}
@@ -163,8 +163,8 @@ def test_a_server_that_refuses_everything_is_not_measured(rows: list[str], capsy
     assert "no request of the warm-up was answered: status 404: no" in capsys.readouterr().err
 
 
-def test_no_server_is_one_line(capsys: Capture) -> None:
-    assert tickline.main(["load", f"http://127.0.0.1:{free_port()}", *QUICK]) == 1
+def test_no_server_is_one_line(closed_port: int, capsys: Capture) -> None:
+    assert tickline.main(["load", f"http://127.0.0.1:{closed_port}", *QUICK]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -195,9 +195,11 @@ def test_bad_usage_is_two(arguments: list[str], message: str, capsys: Capture) -
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_library_names_the_extra_that_has_it(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_extra_that_has_it(
+    closed_port: int, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name in ("bench.load", "bench.histogram")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "hdrh.histogram", None)
-    assert tickline.main(["load", f"http://127.0.0.1:{free_port()}", *QUICK]) == 1
+    assert tickline.main(["load", f"http://127.0.0.1:{closed_port}", *QUICK]) == 1
     assert capsys.readouterr().err.endswith("is not installed: pip install 'tickline[bench]'\n")

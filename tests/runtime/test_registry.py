@@ -27,7 +27,6 @@ from runtime.registry import (
     parse_reference,
     write_model,
 )
-from tests.serving import free_port
 
 CHAMPION = Reference("tickline", "champion", None)
 
@@ -268,9 +267,9 @@ def test_credentials_are_those_of_mlflows_own_client(
 
 
 def test_a_server_that_does_not_answer_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = f"http://127.0.0.1:{free_port()}"
+    uri = f"http://127.0.0.1:{closed_port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     for command in (["pull", "models:/tickline@champion"], ["promote"]):
         assert tickline.main(command) == 1

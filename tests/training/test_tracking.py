@@ -11,7 +11,6 @@ import pytest
 import tickline
 from runtime.artifact import ModelCard, read_sealed
 from runtime.model import load_model
-from tests.serving import free_port
 from training import tracking
 from training.tracking import flat_metrics, flat_params
 from training.walk_forward import Plan, walk_forward
@@ -79,12 +78,12 @@ def test_a_saved_model_is_the_sealed_file_and_loads_with_mlflows_own_tools(
 
 
 def test_an_unreachable_server_costs_nothing_but_the_exit_status(
-    sp500_model: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sp500_model: Callable[[str], Path], closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for source in sp500_model("logistic").iterdir():
         if source.is_file() and source.name != "model.onnx":
             (tmp_path / source.name).write_bytes(source.read_bytes())
-    uri = f"http://127.0.0.1:{free_port()}"
+    uri = f"http://127.0.0.1:{closed_port}"
     arguments = ["export", "--track", "--json", "--model-path", str(tmp_path), "--tracking-uri", uri]
     assert tickline.main(arguments) == 1
     printed, error = capsys.readouterr()

@@ -27,7 +27,7 @@ from tests.bars import arrays, columns
 from tests.runtime.client.conftest import url
 from tests.runtime.client.scripted import OK, reply, scripted
 from tests.runtime.conftest import export_forest, random_rows
-from tests.serving import RunningServer, free_port, running_server, self_signed
+from tests.serving import RunningServer, running_server, self_signed
 
 
 def test_they_come_from_the_front_door() -> None:
@@ -205,9 +205,9 @@ def test_a_token_and_a_prefix_are_sent(ask: Any) -> None:
         assert "Authorization: Bearer secret\r\n" in head
 
 
-def test_nobody_listens_and_nothing_is_a_url(ask: Any) -> None:
+def test_nobody_listens_and_nothing_is_a_url(ask: Any, closed_port: int) -> None:
     with pytest.raises(NoAnswerError, match="Connection refused"):
-        ask(f"http://127.0.0.1:{free_port()}", retries=1).metrics()
+        ask(f"http://127.0.0.1:{closed_port}", retries=1).metrics()
     for wrong in ("localhost:5000", "ftp://x", "http://", "http://x:port", "http://x/?a=b"):
         with pytest.raises(ClientError, match="expected http:// or https:// and a host"):
             ask(wrong)
@@ -238,9 +238,9 @@ def test_a_server_over_tls_is_trusted_by_its_certificate(ask: Any, forest_path: 
             ask(secure, retries=0).predict_demo()
 
 
-def test_bad_values_are_named_before_they_are_sent(ask: Any) -> None:
+def test_bad_values_are_named_before_they_are_sent(ask: Any, closed_port: int) -> None:
     """JSON has no NaN: the server would speak of a null that nobody sent."""
-    client = ask(f"http://127.0.0.1:{free_port()}", retries=0)
+    client = ask(f"http://127.0.0.1:{closed_port}", retries=0)
     row, frame = [0.5] * 22, pd.DataFrame(columns(0, 60))
     holed = frame.assign(close=frame["close"].where(frame.index != 7))
     for call, fault in (
