@@ -58,7 +58,7 @@ def _make_staging(target: Path) -> Path:
         try:
             target.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix=".staging.", dir=target))
-        except FileNotFoundError:  # another run has just taken the empty directory away again
+        except (FileNotFoundError, FileExistsError):  # another run takes the empty directory away, or a file is there
             if not left:
                 raise
     raise AssertionError  # the last try returned or raised
