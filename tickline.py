@@ -86,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 when it succeeded, 1 with one line on standard error when something outside is wrong or a
         check has failed, 130 when it was interrupted. Wrong usage exits with 2, SIGTERM with 143.
     """
-    from runtime.memory import staying
+    from runtime.memory import never_collected
 
     arguments = sys.argv[1:] if arguments is None else arguments
     mend_streams()
     try:
         with _ending_in_order():
-            with staying():  # what commands import
+            with never_collected():
                 options = parse(arguments)
             status = options.run(options) or 0
             sys.stdout.flush()  # here a full disk or a closed pipe can still be told

@@ -18,7 +18,7 @@ from runtime import bars_endpoints, endpoints, inference_endpoints, logs
 from runtime.drain import Drain
 from runtime.gate import Gate
 from runtime.heartbeat import Heartbeat, stop_with_supervisor
-from runtime.memory import staying
+from runtime.memory import never_collected
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.scheduling import ask_for_short_slices, take_usual_slices
 from runtime.settings import Settings
@@ -64,7 +64,7 @@ class Application:
         if self._settings.workers > 1:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor asks one worker for a reload
         try:
-            with staying():
+            with never_collected():
                 self.worker = worker = Worker(self._settings, self._folder)
                 grpc_server = await start_grpc(worker) if self._settings.grpc_port else None
         except TicklineError as error:

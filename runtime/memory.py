@@ -34,7 +34,7 @@ def give_back_memory() -> None:
 
 
 @contextmanager
-def staying() -> Iterator[None]:
+def never_collected() -> Iterator[None]:
     """Let Python's collector of cycles never look at what is made within: it stays as long as the process.
 
     To look at it again and again while it grows takes a seventh of a start, and finds next to nothing. Later each

@@ -49,13 +49,13 @@ print(resident() - before)
 def test_what_stays_is_never_looked_at() -> None:
     program = """
 import gc
-from runtime.memory import staying
+from runtime.memory import never_collected
 looked = 0
 def count(phase, info):
     global looked
     looked += 1
 gc.callbacks.append(count)
-with staying():
+with never_collected():
     kept = [[] for _ in range(100_000)]
 assert gc.isenabled()
 assert gc.get_freeze_count() > len(kept)
@@ -67,9 +67,9 @@ print(looked)
 def test_a_collector_that_was_off_stays_off() -> None:
     program = """
 import gc
-from runtime.memory import staying
+from runtime.memory import never_collected
 gc.disable()
-with staying():
+with never_collected():
     pass
 print(int(gc.isenabled()))
 """
