@@ -8,7 +8,6 @@ model, because Protocol Buffers allow the fields of a message in any order.
 import hashlib
 import os
 import re
-import stat
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from features_fast.errors import TicklineError
 from runtime.baseline import Baseline
+from runtime.plain_file import open_file
 
 MODEL_FILE = "model.onnx"
 CARD_KEY = "tickline.model"
@@ -251,12 +251,8 @@ def check_seal(content: bytes, pins: Collection[str] = ()) -> str:
 def read(path: Path, most: int = sys.maxsize) -> bytes:
     """Return the bytes of a model file, at most so many, or say why it cannot be read."""
     try:
-        # A pipe without a writer would be waited for, and every later reload would wait too.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ArtifactError("expected a file of bytes on a disk, got a pipe or a device")
-            size = status.st_size
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
             content = b"" if size > most else file.read(size)
     except FileNotFoundError:
         raise ArtifactError("no model file; make one with `tickline train` and `tickline export`") from None

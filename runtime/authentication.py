@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from features_fast.errors import TicklineError
+from runtime.plain_file import read_secrets
 
 logger = logging.getLogger("tickline")
 
@@ -58,7 +59,7 @@ class Tokens:
     ------
     TokenError
         Where a token has a character that a bearer token cannot have, the text has commas alone, or the file is
-        unreadable or without a token.
+        unreadable, no file of bytes on a disk, larger than `runtime.plain_file.SECRETS_BYTES` or without a token.
     """
 
     def __init__(self, variable: str, text: str, file_variable: str, path: Path | None) -> None:
@@ -114,7 +115,7 @@ class Tokens:
             return frozenset()
         name = f"{self._variable} {self._path}"
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = read_secrets(self._path).splitlines()
         except OSError as error:
             raise TokenError(f"{name}: cannot be read: {error.strerror}") from None
         tokens = [line.strip() if line.strip() and not line.startswith(b"#") else b"" for line in lines]

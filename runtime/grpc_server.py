@@ -31,6 +31,7 @@ from runtime.inference_protocol import (
     select_outputs,
 )
 from runtime.inference_service import infer
+from runtime.plain_file import read_secrets
 from runtime.problems import Problem
 from runtime.worker import Worker
 
@@ -107,7 +108,7 @@ class GrpcServer:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
             if settings.tls_cert_file and settings.tls_key_file:
-                pair = settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes()
+                pair = read_secrets(settings.tls_key_file), read_secrets(settings.tls_cert_file)
                 self._server.add_secure_port(f"{host}:{settings.grpc_port}", grpc.ssl_server_credentials([pair]))
             else:
                 self._server.add_insecure_port(f"{host}:{settings.grpc_port}")

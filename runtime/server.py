@@ -28,6 +28,7 @@ from runtime.engines import COMPILED, load_compiled
 from runtime.graph_rules import check_graph
 from runtime.lane import FastLane
 from runtime.metrics import WORDS
+from runtime.plain_file import read_secrets
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 
@@ -187,6 +188,11 @@ def _check_secrets(settings: Settings) -> None:
         missing, given = ("TLS_KEY_FILE", "TLS_CERT_FILE") if certificate else ("TLS_CERT_FILE", "TLS_KEY_FILE")
         raise ServerError(f"{missing}: expected a path, because {given} is set")
     if certificate and key:
+        for variable, path in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
+            try:
+                read_secrets(path)
+            except OSError as error:
+                raise ServerError(f"{variable} {path}: cannot be read: {error.strerror}") from None
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
         except (OSError, ValueError) as error:

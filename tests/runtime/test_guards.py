@@ -136,9 +136,13 @@ def test_tokens_are_read_again_when_their_file_changes(lane: str, forest_path: P
     [
         ({"PREDICT_TOKENS": "has space"}, "PREDICT_TOKENS: token 1 is none"),
         ({"PREDICT_TOKEN_FILE": "/nowhere"}, "PREDICT_TOKEN_FILE /nowhere: cannot be read: No such file"),
-        ({"RELOAD_TOKEN_FILE": "/dev/null"}, "RELOAD_TOKEN_FILE /dev/null: expected a token on a line, got none"),
+        ({"RELOAD_TOKEN_FILE": "/dev/null"}, "RELOAD_TOKEN_FILE /dev/null: cannot be read: expected a file of"),
+        ({"PREDICT_TOKEN_FILE": "/dev/zero"}, "PREDICT_TOKEN_FILE /dev/zero: cannot be read: expected a file of bytes"),
+        ({"RELOAD_TOKEN_FILE": "/dev"}, "RELOAD_TOKEN_FILE /dev: cannot be read: Is a directory"),
         ({"TLS_CERT_FILE": "/nowhere"}, "TLS_KEY_FILE: expected a path, because TLS_CERT_FILE is set"),
-        ({"TLS_CERT_FILE": "/nowhere", "TLS_KEY_FILE": "/nowhere"}, "TLS_CERT_FILE /nowhere, TLS_KEY_FILE /nowhere:"),
+        ({"TLS_CERT_FILE": "/nowhere", "TLS_KEY_FILE": "/nowhere"}, "TLS_CERT_FILE /nowhere: cannot be read: No such"),
+        ({"TLS_CERT_FILE": __file__, "TLS_KEY_FILE": "/dev/zero"}, "TLS_KEY_FILE /dev/zero: cannot be read: expected"),
+        ({"TLS_CERT_FILE": __file__, "TLS_KEY_FILE": __file__}, f"TLS_CERT_FILE {__file__}, TLS_KEY_FILE {__file__}:"),
     ],
 )
 def test_it_does_not_start_with_secrets_that_cannot_be_used(
