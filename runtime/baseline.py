@@ -21,7 +21,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ----------
     edges : bytes
         Deciles of each column, little-endian float32, shape (features + 1, BINS - 1). A value is in the bin whose
-        number is that of the edges below it.
+        number is that of the edges below it. A value that is several deciles has a bin of its own.
     shares : bytes
         Share of the training rows in each bin, little-endian float32, shape (features + 1, BINS).
     """
@@ -56,6 +56,12 @@ def take_baseline(rows: NDArray[np.float32], probabilities: NDArray[np.float32])
     columns = np.column_stack([rows, probabilities[:, -1]]).astype(np.float32)
     deciles = np.arange(1, BINS) / BINS
     edges = np.quantile(columns, deciles, axis=0, method="lower").T.astype("<f4")
+    # Of equal deciles the first one goes to the float before them: a column of one value, or of few, would not be seen
+    # to fall, because whatever lies below its least value would be counted with it.
+    repeats = edges[:, 1:] == edges[:, :-1]
+    first = np.column_stack([repeats, np.zeros(len(edges), bool)])
+    first[:, 1:] &= ~repeats
+    edges = np.where(first, np.nextafter(edges, np.float32(-np.inf)), edges).astype("<f4")
     counts = count(columns, edges)
     return Baseline(edges=edges.tobytes(), shares=(counts / len(columns)).astype("<f4").tobytes())
 

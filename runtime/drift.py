@@ -46,7 +46,7 @@ class Drift:
     codec : Codec or None
         The kernels; without them NumPy counts.
     clock : callable
-        Seconds since the epoch, the same for all workers.
+        Seconds, the same for all workers.
     """
 
     def __init__(
@@ -55,12 +55,10 @@ class Drift:
         baseline: Baseline,
         window_seconds: float,
         codec: Codec | None = CODEC,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._words = np.frombuffer(words, np.int64)
-        self._edges = baseline.edge_matrix
-        if len(self._edges) > MOST_COLUMNS:
-            self._edges = np.concatenate([self._edges[: MOST_COLUMNS - 1], self._edges[-1:]])
+        self._edges = watched_columns(baseline.edge_matrix)
         if self._words[_IDENTITY] != baseline.identity:
             self._words[:] = 0
             self._words[_IDENTITY] = baseline.identity
@@ -116,8 +114,15 @@ def watched(names: Sequence[str]) -> Sequence[str]:
     return names[: MOST_COLUMNS - 1]
 
 
-def stability_index(counts: NDArray[np.int64], shares: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the population stability index of each column, float64 (columns,): the sum over bins of (a - e) ln(a / e).
+def watched_columns(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows of a baseline's matrix, one a column, that are watched: those of `watched` and the score's."""
+    if len(matrix) <= MOST_COLUMNS:
+        return matrix
+    return np.concatenate([matrix[: MOST_COLUMNS - 1], matrix[-1:]])
+
+
+def stability_index(counts: NDArray[np.int64], baseline: Baseline) -> NDArray[np.float64]:
+    """Return the population stability index of each watched column: the sum over bins of (a - e) ln(a / e).
 
     Rule of thumb: below 0.1 nothing moved, above 0.25 much did (Siddiqi, Credit Risk Scorecards, 2006). `a` is the
     share of the values now, `e` that of the training rows, neither below 0.0001.
@@ -125,10 +130,16 @@ def stability_index(counts: NDArray[np.int64], shares: NDArray[np.float32]) -> N
     Parameters
     ----------
     counts : ndarray
-        Values in each bin, int64 (columns, BINS).
-    shares : ndarray
-        Shares of the training rows, float32 (columns, BINS).
+        Values in each bin, int64 (columns, BINS), as `collect` returns them.
+    baseline : Baseline
+        The model's.
+
+    Returns
+    -------
+    ndarray
+        Indices, float64 (columns,).
     """
+    shares = watched_columns(baseline.share_matrix)
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     actual = np.maximum(counts / rows, _SMALLEST_SHARE)
     expected = np.maximum(shares.astype(np.float64), _SMALLEST_SHARE)

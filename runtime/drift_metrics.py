@@ -36,13 +36,13 @@ class DriftCollector(Collector):
         if baseline is None or not self._window:
             return
         slots = map(drift_words, self._board.live().values())
-        counts = collect(slots, baseline, self._window, time.time())
+        counts = collect(slots, baseline, self._window, time.monotonic())
         rows = int(counts[-1].sum())
         summary = "Rows that are compared with the training rows: those of the window, or some of them."
         yield GaugeMetricFamily("drift_rows", summary, value=rows)
         if rows < LEAST_ROWS:
             return
-        *features, score = stability_index(counts, baseline.share_matrix).tolist()
+        *features, score = stability_index(counts, baseline).tolist()
         family = GaugeMetricFamily(
             "feature_drift_psi", "Population stability index of a feature over the window.", labels=["feature"]
         )

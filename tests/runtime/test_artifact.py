@@ -96,7 +96,9 @@ def test_messages_name_the_file(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.onnx")
-    with pytest.raises(ArtifactError, match=r"model\.onnx: cannot be read: expected a file of bytes on a disk, got a pipe"):
+    with pytest.raises(
+        ArtifactError, match=r"model\.onnx: cannot be read: expected a file of bytes on a disk, got a pipe"
+    ):
         read_sealed(tmp_path / "model.onnx")
 
 

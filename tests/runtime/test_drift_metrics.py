@@ -8,7 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from features_fast import FEATURE_NAMES
-from runtime.drift import LEAST_ROWS, MOST_ROWS
+from runtime.artifact import ModelCard
+from runtime.baseline import take_baseline
+from runtime.board import Board
+from runtime.drift import LEAST_ROWS, MOST_COLUMNS, MOST_ROWS, Drift
+from runtime.drift_metrics import DriftCollector
+from runtime.metrics import WORDS, drift_words
 from tests.runtime.conftest import made_up
 from tests.serving import RunningServer, running_server
 
@@ -90,3 +95,27 @@ def test_a_window_of_nothing_tells_none(forest_path: Path) -> None:
 def test_the_baseline_is_not_shown_with_the_model(forest_path: Path) -> None:
     with running_server(forest_path) as server:
         assert "baseline" not in json.dumps(server.request("GET", "/model/info").json())
+
+
+def test_a_wide_model_is_watched_in_its_first_features_and_its_score(tmp_path: Path) -> None:
+    width = MOST_COLUMNS + 70
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(2 * LEAST_ROWS, width)).astype(np.float32)
+    scores = generator.dirichlet([1.0, 1.0], len(rows)).astype(np.float32)
+    names = tuple(f"feature {i}" for i in range(width))
+    baseline = take_baseline(rows, scores)
+    card = ModelCard(name="m", version="1", feature_names=names, labels=("a", "b"), created="", baseline=baseline)
+    board = Board(tmp_path, WORDS)
+    drift = Drift(drift_words(board.claim()), baseline, 3600)
+    scores[:, -1] = 0.9
+    for start in range(0, len(rows), MOST_ROWS):
+        drift.observe(rows[start : start + MOST_ROWS], scores[start : start + MOST_ROWS])
+    found = {
+        (sample.name, sample.labels.get("feature")): sample.value
+        for family in DriftCollector(board, card, 3600).collect()
+        for sample in family.samples
+    }
+    assert found.pop(("drift_rows", None)) == len(rows)
+    assert found.pop(("score_drift_psi", None)) > 0.25
+    assert [name for _, name in found] == list(names[: MOST_COLUMNS - 1])
+    assert max(found.values()) < 0.1

@@ -1,4 +1,4 @@
-"""Files that a setting names: what is no file of bytes, or too large a one, is refused and neither waited for nor read."""
+"""Files that a setting names: what is no file of bytes, or too large a one, is neither waited for nor read."""
 
 import os
 import re

@@ -28,7 +28,7 @@ def test_no_reply_and_no_worker_is_lost_when_the_clock_jumps(tmp_path: Path) -> 
     short = {"WORKERS": "2", "HANG_SECONDS": "3", "KEEP_ALIVE_SECONDS": "60", "HEADER_SECONDS": "5"}
     with running_server(model, **faked, **short) as server, server.connection() as connection:
         wait_until(lambda: b"workers_ready 2.0" in server.request("GET", "/metrics").body, "two workers are ready")
-        before = started(server)
+        before, predictions = started(server), 0
         for by in JUMPS:
             jump.write_text(f"{by.total_seconds():+.0f}")
             deadline = {"X-Request-Deadline-Ms": "5000"}
@@ -39,6 +39,8 @@ def test_no_reply_and_no_worker_is_lost_when_the_clock_jumps(tmp_path: Path) -> 
             for _ in range(20):
                 assert connection.post("/predict", ROW).status == 200
             assert server.request("POST", "/reload", b"").status == 200
+            predictions += 21
+            assert f"\ndrift_rows {predictions}.0\n".encode() in server.request("GET", "/metrics").body
         assert started(server) == before
     assert not any("died" in line for line in server.log)
 
