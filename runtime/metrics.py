@@ -54,10 +54,26 @@ ROUTES = (
 )
 """Values of the label `route`, which are the path templates of our routes; what is none of them is `unmatched`."""
 
+PREDICTING = {
+    "/predict": "POST",
+    "/predict/demo": "GET",
+    "/predict/batch": "POST",
+    "/predict/bars": "POST",
+    "/symbols/{ticker}": "GET",
+    "/symbols/{ticker}/bars": "POST",
+    "/v2/models/{model_name}/infer": "POST",
+    "/v2/models/{model_name}/versions/{model_version}/infer": "POST",
+}
+"""Routes that answer with predictions, which the autoscaler and the alerts count, and their methods."""
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
 STATUSES = tuple(status.value for status in HTTPStatus)
 LABELS = 64
 """Classes that are counted one by one; the last counter also takes all further ones."""
+
+EXPECTED_STATUSES = (200, 500, 503, 504)
+"""Statuses that `PREDICTING` routes are told of before the first one: the rate of a counter that begins with the burst
+which an alert is about leaves that burst out."""
 
 BUCKETS = tuple(
     microseconds * 1000
@@ -78,6 +94,15 @@ REJECTIONS = ("in_flight", "queued_rows", "queued_time", "deadline", "connection
 _ROUTE_INDEX = {route: index for index, route in enumerate(ROUTES)}
 _METHOD_INDEX = {method: index for index, method in enumerate(METHODS)}
 _STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
+_EXPECTED = tuple(
+    np.array(
+        [
+            (_ROUTE_INDEX[route], _METHOD_INDEX[method], _STATUS_INDEX[status])
+            for route, method in PREDICTING.items()
+            for status in EXPECTED_STATUSES
+        ]
+    ).T
+)
 _UNMATCHED, _OTHER_METHOD = _ROUTE_INDEX["unmatched"], _METHOD_INDEX["other"]
 
 # A slot's words: requests, then histograms (buckets, the overflow and the sum in nanoseconds), and so on.
@@ -310,7 +335,9 @@ def _request_families(words: NDArray[np.uint64]) -> Iterable[Metric]:
         "http_requests_total", "Requests by route, method and status.", labels=["route", "method", "status"]
     )
     counts = words[_REQUESTS:_DURATIONS].reshape(len(ROUTES), len(METHODS), len(STATUSES))
-    for route, method, status in np.argwhere(counts):
+    told = counts > 0
+    told[_EXPECTED] = True
+    for route, method, status in np.argwhere(told):
         labels = [ROUTES[route], METHODS[method], str(STATUSES[status])]
         requests.add_metric(labels, int(counts[route, method, status]))
     yield requests

@@ -262,7 +262,7 @@ function parse(text) {
   const routes = new Map();
   for (const line of text.split('\n')) {
     const found = /^http_request(s_total|_duration_seconds_bucket){(.*)} (\S+)$/.exec(line);
-    if (!found) continue;
+    if (!found || (found[1] === 's_total' && !Number(found[3]))) continue; // some are told of before the first request
     const labels = Object.fromEntries([...found[2].matchAll(/(\w+)="([^"]*)"/g)].map((match) => [match[1], match[2]]));
     if (!routes.has(labels.route)) routes.set(labels.route, { buckets: new Map(), failed: 0 });
     const route = routes.get(labels.route);

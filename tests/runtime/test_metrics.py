@@ -15,6 +15,7 @@ from runtime.metrics import (
     BUCKETS,
     LABELS,
     METHODS,
+    PREDICTING,
     ROUTES,
     STATUSES,
     WORDS,
@@ -67,6 +68,16 @@ def test_counts_and_histograms_equal_a_twin(tmp_path: Path) -> None:
             bucket = samples[f"{name}_bucket", (("le", str(bound / 1e9)), ("route", route))]
             assert bucket == sum(value <= bound for value in values)
     assert samples["requests_in_flight", ()] == 0
+
+
+def test_requests_that_alerts_watch_are_told_of_before_the_first_one(tmp_path: Path) -> None:
+    samples = scrape(Board(tmp_path, WORDS))
+    told = {dict(labels)["route"] for name, labels in samples if name == "http_requests_total"}
+    assert told == PREDICTING.keys()
+    for route, method in PREDICTING.items():
+        for status in ("200", "500", "503", "504"):
+            name = ("method", method), ("route", route), ("status", status)
+            assert samples["http_requests_total", name] == 0
 
 
 def test_nothing_that_a_client_sends_becomes_a_label(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,19 @@ def test_the_failing_pod_shows_and_an_alert_follows(cluster: tuple[Prometheus, l
         return any(each["labels"]["alertname"] == "TicklineErrorBudgetBurnsFast" for each in alerts)
 
     wait_until(pending, "the alert is pending")
+
+
+def test_the_first_errors_ever_are_seen_though_they_come_within_one_scrape(
+    cluster: tuple[Prometheus, list[Pod]],
+) -> None:
+    prometheus, pods = cluster
+    late = f'http_requests_total{{pod="{pods[0].name}",route="/predict",status="504"}}'
+    assert prometheus.value(late) == 0
+    for _ in range(10):
+        assert pods[0].server.request("POST", "/predict", ROW, **{"X-Request-Deadline-Ms": "0"}).status == 504
+    prometheus.wait_for_scrape_after(time.time())
+    assert prometheus.value(late) == 10
+    assert prometheus.value(f"increase({late}[5m])") > 5
 
 
 def test_drift_is_told_of_every_server(cluster: tuple[Prometheus, list[Pod]]) -> None:
