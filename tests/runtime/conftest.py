@@ -28,6 +28,9 @@ from runtime.model import Model, load_model
 from runtime.settings import ENGINE, read_setting
 from tests.serving import RunningServer, running_server
 
+LANES = ("fast", "asgi")
+TOKENS = "first-token,second.token~=="
+GUARDS = {"PREDICT_TOKENS": TOKENS, "RELOAD_TOKEN": "admin", "MAX_BODY_BYTES": "65536", "MAX_HEADER_BYTES": "4096"}
 THREE_CLASSES = ("calm", "normal", 'wild "%s"')
 FIVE_NAMES = ("a", "b c", "d.e", "f%", "ĝ")
 
@@ -165,4 +168,18 @@ def codec(codec_path: Path) -> Codec:
 def server(forest_path: Path) -> Iterator[RunningServer]:
     """One worker on the forest, with limits that a test can reach."""
     with running_server(forest_path, MAX_BATCH_ROWS="50", MAX_BODY_BYTES="65536") as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=LANES)
+def guarded(request: pytest.FixtureRequest, forest_path: Path) -> Iterator[RunningServer]:
+    """A server with every door shut and small bounds."""
+    with running_server(forest_path, LANE=request.param, **GUARDS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=LANES)
+def impatient(request: pytest.FixtureRequest, forest_path: Path) -> Iterator[RunningServer]:
+    """A guarded server that gives a request a second, which a busy machine may take: for tests of slow clients."""
+    with running_server(forest_path, LANE=request.param, HEADER_SECONDS="1", BODY_SECONDS="1", **GUARDS) as running:
         yield running

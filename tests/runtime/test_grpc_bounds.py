@@ -14,9 +14,9 @@ from tritonclient.utils import InferenceServerException
 
 from tests.runtime.conftest import random_rows
 from tests.runtime.conversations import post, replies
+from tests.runtime.guarded import BATCH, WAITING, rejected
+from tests.runtime.guarded import status as http_status
 from tests.runtime.test_grpc_server import ROWS, Served, counted, raw_input, status, typed_request
-from tests.runtime.test_guards import BATCH, WAITING, rejected
-from tests.runtime.test_guards import status as http_status
 from tests.serving import free_port, running_server, self_signed, wait_until
 
 CALLS, SECONDS = 80, 0.1
