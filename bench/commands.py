@@ -20,7 +20,9 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _FACTORS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
 _BASELINE = Path(__file__).parent / "results" / "baseline.json"
 _MOST_REQUESTS = 100_000_000
+_MOST_ROWS = 2_000_000
 _MOST_SLOW = 100.0
+_MOST_DIGITS = 18
 
 
 def add_load(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +57,10 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     rows.add_argument("--rows", type=_count, default=0, metavar="N", help="send batches of N rows")
     rows.add_argument("--format", choices=("json", "npy"), default="json", help="of batches (%(default)s)")
     rows.add_argument("--bodies", type=_count, default=1000, metavar="N", help="different bodies (%(default)s)")
-    rows.add_argument("--seed", type=int, default=0, metavar="N", help="of rows and arrivals (%(default)s)")
+    rows.add_argument("--seed", type=_number, default=0, metavar="N", help="of rows and arrivals (%(default)s)")
     check = parser.add_argument_group("checks")
     check.add_argument("--model-path", type=Path, metavar="PATH", help="probabilities must be those of this model file")
-    check.add_argument("--tolerance", type=float, default=1e-5, metavar="X", help="of a probability (%(default)s)")
+    check.add_argument("--tolerance", type=_share, default=1e-5, metavar="X", help="of a probability (%(default)s)")
     check.add_argument(
         "--slo",
         type=_objective,
@@ -135,6 +137,11 @@ def _check_load(options: argparse.Namespace, refuse: Callable[[str], object]) ->
         refuse("--duration: expected more than no time")
     if max(options.rate or (0,)) * options.duration > _MOST_REQUESTS:
         refuse(f"expected at most {_MOST_REQUESTS:,} requests a step")
+    if options.rate and min(options.rate) * options.duration < 1:
+        refuse(f"--rate {min(options.rate):g}: expected at least one request within --duration {options.duration:g}")
+    rows = options.bodies * max(1, options.rows)
+    if rows > _MOST_ROWS:
+        refuse(f"--bodies, --rows: expected at most {_MOST_ROWS:,} rows in all bodies together, got {rows:,}")
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +182,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", type=Path, default=_BASELINE, metavar="FILE", help="(bench/results/baseline.json)"
     )
-    parser.add_argument("--tolerance", type=float, metavar="X", help="share that is no regression (0.1)")
+    parser.add_argument("--tolerance", type=_share, metavar="X", help="share that is no regression (0.1)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios as a baseline")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_bench)
@@ -210,7 +217,8 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         baseline = gate_baseline.load(options.baseline, made["identity"])
         foreign = baseline.foreign(made)
-        tolerance = options.tolerance or (gate.FOREIGN_TOLERANCE if foreign else gate.TOLERANCE)
+        usual = gate.FOREIGN_TOLERANCE if foreign else gate.TOLERANCE
+        tolerance = usual if options.tolerance is None else options.tolerance
         changes, now = gate.check(baseline.ratios, measure, tolerance, foreign)
         words = f"\n\n{gate.summary(changes, baseline, made, options.baseline)}"
     if options.save:
@@ -270,10 +278,24 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _FACTORS[match[2]]
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+def _number(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:_MOST_DIGITS]) and len(text) <= _MOST_DIGITS):
+        raise argparse.ArgumentTypeError(f"expected a number from {least} on, got {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:  # nothing is beyond a tolerance that is no number
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
 
 
 def _objective(text: str) -> "Objective":

@@ -263,6 +263,7 @@ def _describe(outcome: Outcome, rate: float, inbox: Inbox, plan: Plan, cpu: floa
         "loop": "open" if rate else "closed",
         "arrivals": "" if not rate else "poisson" if plan.poisson else "constant",
         "offered": rate or outcome.rate,
+        "due": outcome.due or outcome.rate,
         "connections": plan.connections,
         "seconds": outcome.seconds,
         "requests": requests,

@@ -58,7 +58,10 @@ def render_text(report: dict[str, Any]) -> str:
     text = [f"{target['url']}{target['route']}: {target['bodies']:,} different bodies{rows}{checked}", "", *table, ""]
     for step in report["steps"]:
         for fault, count in step["faults"].items():
-            text.append(f"{count:,} x {fault}, such as: {step['examples'][fault]}")
+            example = step["examples"][fault]
+            text.append(f"{count:,} x {fault}" + (f", such as: {example}" if example else ""))
+        if step["faults"]:
+            text.append("the latencies are of all requests: those that failed count with the time that it took them")
         if step["client"]["is_limit"]:
             text.append(_limit(step))
     for one in verdict["objectives"]:

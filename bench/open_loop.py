@@ -78,6 +78,9 @@ class Outcome:
         How long it took until the last reply.
     unanswered : int
         Requests without a reply at the end.
+    due : float
+        Requests that came due a second, which independent arrivals make more or fewer than the rate; 0 in a closed
+        loop.
     """
 
     rate: float
@@ -86,6 +89,7 @@ class Outcome:
     busy: float
     seconds: float = field(default=0.0)
     unanswered: int = field(default=0)
+    due: float = field(default=0.0)
 
     def percentile(self, percent: float) -> float:
         """Return a percentile of the latencies."""
@@ -189,7 +193,7 @@ def run(
             free.append(connection)
             done += 1
             worked = True
-        if now > deadline or (waiting and now > last_reply + patience):
+        if (now > deadline and sent) or (waiting and now > last_reply + patience):
             break
         if not worked:
             worked = watcher.idle(0.0 if waiting else due - now)
@@ -203,7 +207,8 @@ def run(
         latencies[number] = end - was_due
         watcher.reply(number, end - was_due, Reply(0, b"", UNANSWERED))
     busy = 1.0 - idle / (end - start)
-    return Outcome(rate, latencies[:sent], delays[:sent], busy, end - start, len(waiting))
+    came = sent / (due - start)  # the next one that is not sent ends the time of the last one
+    return Outcome(rate, latencies[:sent], delays[:sent], busy, end - start, len(waiting), came)
 
 
 @contextmanager

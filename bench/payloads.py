@@ -4,6 +4,7 @@ import csv
 import http.client
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,12 @@ def read_rows(path: Path, names: Sequence[str]) -> NDArray[np.float32]:
         known = ", ".join(_READERS)
         what = f"no {error.args[0]}" if path.suffix in _READERS else f"expected one of {known}"
         raise MeasureError(f"{path}: {what}") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise MeasureError(f"{path}: {error}") from None
+    except OSError as error:
+        raise MeasureError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        # Of a file that is no array NumPy says that it must be a pickle, which none should load.
+        why = f"not a {path.suffix} file without objects" if "pickle" in str(error) else error
+        raise MeasureError(f"{path}: {why}") from None
     if rows.ndim != 2 or rows.shape[1] != len(names):
         raise MeasureError(f"{path}: expected rows of {len(names)} features, got an array {rows.shape}")
     finite = np.unique(rows[np.isfinite(rows).all(axis=1)], axis=0)
@@ -143,7 +148,7 @@ def _read_npy(path: Path, names: Sequence[str]) -> NDArray[Any]:
 
 
 def _read_npz(path: Path, names: Sequence[str]) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         name = next((name for name in _ARRAYS if name in arrays), None)
         if name is None and len(arrays.files) == 1:
             name = arrays.files[0]

@@ -23,7 +23,7 @@ class Objective:
     value : float
         Seconds, requests, or requests a second.
     share : bool
-        Whether the value is a share of the requests due, or of the rate offered.
+        Whether the value is a share of the requests due, or of the rate at which they were.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Objective:
         if self.name == "errors":
             return float(step["errors"]) / (step["requests"] if self.share else 1)
         if self.name == "rate":
-            return float(step["rate"]) / (step["offered"] if self.share else 1.0)
+            return float(step["rate"]) / (step["due"] if self.share else 1.0)
         return float(step["latency"][self.name])
 
     def holds(self, step: dict[str, Any]) -> bool:

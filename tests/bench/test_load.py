@@ -186,6 +186,15 @@ def test_no_server_is_one_line(closed_port: int, capsys: Capture) -> None:
         (["http://x", "--rate", "5", "--pid", "4194304"], "no process 4194304"),
         (["http://x", "--rate", "5", "--connections", "0"], "expected a number from 1 on"),
         (["http://x", "--rate", "1000000", "--duration", "2m"], "at most 100,000,000 requests"),
+        (["http://x", "--rate", "100,0.01"], "--rate 0.01: expected at least one request within --duration 10"),
+        (
+            ["http://x", "--closed", "--rows", "100000"],
+            "at most 2,000,000 rows in all bodies together, got 100,000,000",
+        ),
+        (["http://x", "--closed", "--bodies", "9" * 5000], "expected a number from 1 on"),
+        (["http://x", "--closed", "--seed", "-1"], "expected a number from 0 on"),
+        (["http://x", "--closed", "--tolerance", "nan"], "expected a number from 0 to 1"),
+        (["http://x", "--closed", "--tolerance", "-1"], "expected a number from 0 to 1"),
     ],
 )
 def test_bad_usage_is_two(arguments: list[str], message: str, capsys: Capture) -> None:

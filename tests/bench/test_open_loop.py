@@ -207,6 +207,25 @@ def test_poisson_arrivals_are_independent_and_reproducible() -> None:
     assert times.tolist() == list(islice(poisson(100.0, seed=3), 20_000))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rate_that_is_answered_is_compared_with_that_which_was_due(seed: int) -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=9, service=0.0)
+    outcome = run(transport, [b"x"], 100.0, 200, clock, poisson(100.0, seed), Watcher())
+    # Two hundred independent arrivals are some seconds' hundreds more or fewer; a server that answers all has kept up.
+    assert outcome.due == pytest.approx(200 / list(islice(poisson(100.0, seed), 201))[-1])
+    assert len(outcome.latencies) / outcome.seconds == pytest.approx(outcome.due, rel=0.03)
+    even = run(FakeTransport(clock, 9, 0.0), [b"x"], 100.0, 200, clock, watcher=Watcher())
+    assert even.due == pytest.approx(100.0)
+
+
+def test_a_first_request_is_waited_for_however_late_it_is_due() -> None:
+    clock = Clock()
+    transport = FakeTransport(clock, connections=1, service=0.0)
+    outcome = run(transport, [b"x"], 1.0, 1, clock, iter([50.0, 51.0]), Watcher(), patience=1.0)
+    assert len(outcome.latencies) == 1
+
+
 def test_percentiles_are_those_of_the_latencies() -> None:
     outcome = Outcome(1.0, np.arange(1.0, 102.0), np.zeros(101), 0.0)
     assert (outcome.percentile(50), outcome.percentile(99)) == (51.0, 100.0)

@@ -50,7 +50,10 @@ def test_arrays_are_read(tmp_path: Path) -> None:
         ("a.jsonl", '["x", "y"]\n', "could not convert"),
         ("a.csv", "a,b\n", "expected rows of 2 features"),
         ("a.csv", "a,b\n,1\n", "no row with finite values"),
-        ("a.npy", "junk", "pickled|magic"),
+        ("a.npz", "junk", "not a .npz file without objects"),
+        ("a.npz", "PK\3\4junk", "not a zip file"),
+        ("a.npy", "", "No data left"),
+        ("a.npy", "junk", "not a .npy file without objects"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, text: str | None, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from bench.slo import Objective, parse_objective
 
-STEP = {"requests": 1000, "errors": 1, "rate": 990.0, "offered": 1000.0, "latency": {"p99": 0.002, "max": 0.5}}
+STEP = {"requests": 1000, "errors": 1, "rate": 990.0, "due": 1000.0, "latency": {"p99": 0.002, "max": 0.5}}
 
 
 @pytest.mark.parametrize(
