@@ -31,6 +31,7 @@ class Drain:
         self._loop = loop
         self._draining = False
         self._stop = {number: signal.signal(number, self._hold_back) for number in (signal.SIGTERM, signal.SIGINT)}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a supervisor holds it back until here
 
     def _hold_back(self, number: int, frame: FrameType | None) -> None:
         stop = self._stop[signal.Signals(number)]

@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 
 from uvicorn.config import Config
 from uvicorn.supervisors import Multiprocess
@@ -36,6 +38,17 @@ class Supervisor(Multiprocess):
         self._drain_seconds = drain_seconds
         self._reload = reload
 
+    def init_processes(self) -> None:
+        """Start the workers."""
+        resource_tracker.ensure_running()  # when multiprocessing starts it itself, Ctrl-C is no longer held back
+        with _holding_back_interrupts():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died or hang."""
+        with _holding_back_interrupts():
+            super().keep_subprocess_alive()
+
     def handle_hup(self) -> None:
         """Ask the workers for a reload; uvicorn would start all of them anew."""
         self._reload()
@@ -56,3 +69,16 @@ class Supervisor(Multiprocess):
                 logger.error("worker [%s] did not stop in time and is killed", process.pid)
                 process.kill()
         super().join_all()
+
+
+@contextlib.contextmanager
+def _holding_back_interrupts() -> Iterator[None]:
+    """Let workers that are started within see no Ctrl-C, which reaches them too, until they let it in themselves.
+
+    A worker that still imports would end in a traceback, or not at all.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

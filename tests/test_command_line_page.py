@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tickline
+from runtime import command_line
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
@@ -27,7 +28,7 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_its_table_has_every_command_and_says_which_print_json(capsys: pytest.CaptureFixture[str]) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (yes|) ?\|$", PAGE, re.MULTILINE))
-    assert list(rows) == list(tickline.COMMANDS)
+    assert list(rows) == list(command_line.COMMANDS)
     for name, json in rows.items():
         with pytest.raises(SystemExit):
             tickline.main([name, "--help"])

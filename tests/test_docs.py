@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tickline
+from runtime import command_line
 from tests.serving import running_server
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ def test_every_command_means_something(page: Path) -> None:
     blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL))
     for command in re.findall(r"^\s*(?:\.venv/bin/)?tickline ((?!completion).*?)(?: +# .*)?$", blocks, re.MULTILINE):
         for part in command.split(" && tickline "):
-            assert tickline.parse(shlex.split(part)).run
+            assert command_line.parse(shlex.split(part)).run
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {found for found in re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", blocks)} <= targets
     for module in re.findall(r"python -m ([a-z_.]+)", text):

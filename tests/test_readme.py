@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import tickline
+from runtime import command_line
 from tests.bars import lists
 from tests.foreign_files import yahoo
 from tests.serving import RunningServer, running_server
@@ -84,7 +85,7 @@ def test_every_command_has_help_with_an_example_that_fits_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for name in tickline.COMMANDS:
+    for name in command_line.COMMANDS:
         with pytest.raises(SystemExit) as ended:
             tickline.main([name, "--help"])
         assert ended.value.code == 0

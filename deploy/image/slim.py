@@ -75,7 +75,8 @@ UNCHECKED = 0b01
 
 IMPORTED = """
 import json, sys
-import tickline, runtime.commands, runtime.server, uvicorn.lifespan.on, uvicorn.loops.uvloop, uvicorn.protocols
+import tickline, runtime.command_line, runtime.commands, runtime.server
+import uvicorn.lifespan.on, uvicorn.loops.uvloop, uvicorn.protocols
 import multiprocessing.popen_spawn_posix, multiprocessing.resource_tracker, multiprocessing.spawn
 import encodings.idna, http.client
 files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import tickline
 from bench import gate, load_report, open_loop, slo, verification
+from runtime import command_line
 
 PAGE = (Path(__file__).parents[2] / "docs" / "load.md").read_text()
 COMMANDS = re.findall(r"^tickline (.*)$", PAGE, re.MULTILINE)
@@ -15,7 +15,7 @@ COMMANDS = re.findall(r"^tickline (.*)$", PAGE, re.MULTILINE)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_its_commands_are_understood(command: str) -> None:
-    options = tickline.parse(shlex.split(command))
+    options = command_line.parse(shlex.split(command))
     assert options.run.__module__ == "bench.commands"
 
 

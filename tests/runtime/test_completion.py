@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import tickline
+from runtime import command_line
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def complete(script: str, line: str) -> set[str]:
 
 
 def test_commands_are_completed(script: str) -> None:
-    assert complete(script, "tickline ") == {*tickline.COMMANDS, "--help", "--version"}
+    assert complete(script, "tickline ") == {*command_line.COMMANDS, "--help", "--version"}
     assert complete(script, "tickline ex") == {"export", "explain"}
 
 
@@ -55,7 +56,7 @@ def test_files_are_completed_where_they_are_taken(script: str) -> None:
 
 
 def test_every_flag_of_every_command_is_known(script: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in tickline.COMMANDS:
+    for name in command_line.COMMANDS:
         with pytest.raises(SystemExit):
             tickline.main([name, "--help"])
         listed = {word.strip(",[]") for word in capsys.readouterr().out.split() if word.strip("[").startswith("--")}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import tickline
+from runtime import command_line
 from runtime.registry import CHAMPION, REGISTERED_MODEL, Reference, parse_reference
 from runtime.settings import SETTINGS
 from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
@@ -155,7 +155,7 @@ def test_the_init_container_pulls_where_the_server_looks(tmp_path: Path) -> None
     objects = kustomized_with(tmp_path, "components/model-registry")
     spec = only(objects, "Deployment")["spec"]["template"]["spec"]
     (pull,), (serve,) = spec["initContainers"], spec["containers"]
-    options = tickline.parse(pull["args"])
+    options = command_line.parse(pull["args"])
     assert parse_reference(options.model) == Reference(REGISTERED_MODEL, CHAMPION, None)
     assert options.model_path == settings()["MODEL_PATH"]
     assert [mount["mountPath"] for mount in (*pull["volumeMounts"], *serve["volumeMounts"])] == [options.model_path] * 2
