@@ -23,7 +23,15 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class HashedFile:
-    """A new file that knows the SHA-256 of what was written to it."""
+    """A new file that knows the SHA-256 of what was written to it.
+
+    Attributes
+    ----------
+    size : int
+        How many bytes have been written.
+    given_up : bool
+        Whether it will be no file: what is still written goes nowhere.
+    """
 
     closed = False
 
@@ -31,9 +39,12 @@ class HashedFile:
         self._file = file
         self._digest = hashlib.sha256()
         self.size = 0
+        self.given_up = False
 
     def write(self, data: bytes | memoryview) -> int:
         """Write bytes at the end."""
+        if self.given_up:  # Parquet's writer ends its file also where it is thrown away
+            return len(data)
         self._digest.update(data)
         self._file.write(data)
         self.size += len(data)
@@ -57,7 +68,12 @@ def replacing(path: Path) -> Iterator[HashedFile]:
     temporary = path.with_name(f"{UNFINISHED}{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            yield HashedFile(file)
+            output = HashedFile(file)
+            try:
+                yield output
+            except BaseException:
+                output.given_up = True
+                raise
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
