@@ -162,13 +162,15 @@ def panel(
     lowest = length
     for group in range(first, last, 8):
         count = min(last - group, 8)
-        bars = length
+        bars, apart = length, 0
         for i in range(count):
             series = order[group + i]
             starts[i] = offsets[series]
+            apart |= (starts[i] ^ starts[0]) & 7
             bars = min(bars, offsets[series + 1] - offsets[series])
         done = 0
-        if count == 8:
+        # Whole lines go past the caches, and eight rows are whole lines: these must begin at the same place of one.
+        if count == 8 and not (past and apart):
             done = _side_by_side(s, open, high, low, close, volume, out, float64, bars, line, past)
         for i in range(count):
             start, stop = starts[i] + done, offsets[order[group + i] + 1]

@@ -3,6 +3,7 @@
 import operator
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -26,6 +27,9 @@ class _Lanes(types.Type):
 
 _new: Any = _Lanes
 LANES = _new("Lanes")
+BITS, ALL = types.uint8, np.uint8(2**WIDTH - 1)
+"""One bit a lane."""
+
 PAIRS, EIGHT = _tuple(LANES, 2), _tuple(LANES, WIDTH)
 VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
 _ZEROS = ir.Constant(VECTOR, [0.0] * WIDTH)
@@ -140,15 +144,14 @@ def _rise(typing_context: Any, change: Any) -> Any:
 
 
 def _between(typing_context: Any, low: Any, values: Any, high: Any) -> Any:
-    """Return whether every value lies between its limits; NaN does not."""
+    """Return which values lie between their limits, a bit each; NaN does not."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         low, values, high = (_vector(builder, argument) for argument in arguments)
         inside = builder.and_(builder.fcmp_ordered("<=", low, values), builder.fcmp_ordered("<=", values, high))
-        mask = builder.bitcast(inside, ir.IntType(WIDTH))
-        return builder.icmp_unsigned("==", mask, ir.Constant(mask.type, 2**WIDTH - 1))
+        return builder.bitcast(inside, ir.IntType(WIDTH))
 
-    return types.boolean(low, values, high), generate
+    return types.uint8(low, values, high), generate
 
 
 def _pairs(typing_context: Any, a: Any, b: Any) -> Any:

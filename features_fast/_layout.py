@@ -100,14 +100,17 @@ _SHORTEST_RINGS = _SHORT_RINGS + 7 * 8 * SHORT
     LOWS,
 ) = range(_SHORTEST_RINGS, _SHORTEST_RINGS + 8 * 8 * SHORTEST, 8 * SHORTEST)
 
-STAGE = _SHORTEST_RINGS + 8 * 8 * SHORTEST
-"""The rows of a block, or of sixteen bars of eight tickers, on their way out."""
+PLACES = _SHORTEST_RINGS + 8 * 8 * SHORTEST
+"""Where the rows of each of the eight tickers begin, as a number of values."""
+
+STAGE = PLACES + 8
+"""The rows of a block on their way out, or the columns of sixteen bars of eight tickers."""
 
 HALF = 8 * COLUMNS
-STAGE_PAD, STAGE_STRIDE = 16, 16 + 2 * HALF
-"""A ticker's rows in the stage: two halves of eight bars, behind room for the last cache line of the second."""
+STAGE_PAD = 8 * 16
+"""Columns in the stage: two halves of eight bars of eight tickers, behind room for the last lines of the second."""
 
-WORKSPACE = STAGE + max(BLOCK * COLUMNS, 8 * STAGE_STRIDE)
+WORKSPACE = STAGE + max(BLOCK * COLUMNS, STAGE_PAD + 2 * 8 * HALF)
 """Float64 values in a workspace."""
 
 SIDE_BY_SIDE = 64

@@ -1,7 +1,7 @@
 """The step: bars into the state, everything in it advanced, and the rows of these bars out."""
 
 from features_fast import _layout as at
-from features_fast._lanes import between, lanes
+from features_fast._lanes import ALL, between, lanes
 from features_fast._part import BOOLEAN, DOUBLE, DOUBLES, INT, ROWS, VOID, Floats, part
 from features_fast._rows import write
 from features_fast._vectors import load, prefetch, store
@@ -29,12 +29,12 @@ def take(
     s: Floats, p: int, opens: Floats, highs: Floats, lows: Floats, closes: Floats, volumes: Floats, start: int, k: int
 ) -> int:
     """Copy a block of bars into the state; return the index of the first impossible one, or ``k``."""
-    good, i = True, 0
+    good, inside, i = True, ALL, 0
     while i + 8 <= k:
         o, h, low = load(opens, start + i), load(highs, start + i), load(lows, start + i)
         c, v = load(closes, start + i), load(volumes, start + i)
-        good = (
-            good
+        inside = (
+            inside
             & between(at.PRICE_MIN, o, at.PRICE_MAX)
             & between(low, h, at.PRICE_MAX)
             & between(at.PRICE_MIN, low, at.PRICE_MAX)
@@ -62,7 +62,7 @@ def take(
         s[at.CLOSE + p + i] = c
         s[at.VOLUME + p + i] = v
         i += 1
-    if good:
+    if good and inside == ALL:
         return k
     i = 0
     while possible(opens[start + i], highs[start + i], lows[start + i], closes[start + i], volumes[start + i]):

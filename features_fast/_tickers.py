@@ -6,10 +6,10 @@ import numpy as np
 
 from features_fast import _layout as at
 from features_fast._averages import BARS, FIRST, LAST, SIGNAL_BARS, SIGNAL_FIRST, STEADY, WEIGHTS, smooth
-from features_fast._lanes import EIGHT, LANES, between, lanes, rise
+from features_fast._lanes import ALL, BITS, EIGHT, LANES, between, lanes, rise
 from features_fast._part import BOOLEAN, DOUBLE, DOUBLES, INT, ROWS, VOID, WORDS, Floats, Words, part
 from features_fast._rows import band, deviations, levels, shapes, swings
-from features_fast._vectors import address, copy_line, load, onward, prefetch, store, store_line, store_tile, turn
+from features_fast._vectors import address, load, onward, prefetch, store, store_columns, store_lines, turn, words
 from features_fast._windows import merge, spread
 from features_fast.specification import WARM_UP
 
@@ -129,35 +129,30 @@ def _seed(averages: Any, c: Any, up: Any, down: Any, t: int) -> Any:
 
 @part(*(INT(kind, INT, INT) for kind in ROWS), inline=True)
 def _lead(far: Floats, first: int, line: int) -> int:
-    """Return how many values, one line at most, stand in front of the next cache line."""
-    return (((-address(onward(far, first)) & 63) * line) >> 6) or line
+    """Return how many values stand in front of the next cache line."""
+    lead: int = ((-address(onward(far, first)) & 63) * line) >> 6
+    return lead
 
 
-@part(*(VOID(kind, INT, kind, INT, INT, BOOLEAN, BOOLEAN) for kind in ROWS))
-def _send(far: Floats, first: int, stage: Floats, place: int, line: int, past: bool, begin: bool) -> None:
-    """Send the lines that are complete with the eight rows of a ticker at ``place`` of the stage."""
-    lead = _lead(far, first, line)
-    i = lead - line
-    if begin:
-        for k in range(lead):
-            far[first + k] = stage[place + k]
-        i = lead
-    if past:
-        while i + line <= at.HALF:
-            store_line(far, first + i, stage, place + i)
-            i += line
-    else:
-        while i + line <= at.HALF:
-            copy_line(far, first + i, stage, place + i)
-            i += line
+@part(*(VOID(kind, WORDS, INT, kind, *(INT,) * 4, BOOLEAN) for kind in ROWS))
+def _send(
+    far: Floats, places: Words, to: int, stage: Floats, place: int, first: int, stop: int, line: int, past: bool
+) -> None:
+    """Send cache lines ``first`` to ``stop`` of each ticker, from a place of the stage on."""
+    for i in range(first, stop):
+        k = i * line
+        if past:
+            store_lines(far, places, to + k, stage, place + 8 * k, True)
+        else:
+            store_lines(far, places, to + k, stage, place + 8 * k, False)
 
 
-@part(*(VOID(kind, INT, kind, *(INT,) * 2) for kind in ROWS))
-def _finish(far: Floats, first: int, stage: Floats, place: int, line: int) -> None:
-    """Send what does not fill a line behind the last eight rows of a ticker."""
-    lead = _lead(far, first, line)
-    for i in range(at.HALF + lead - line, at.HALF):
-        far[first + i] = stage[place + i]
+@part(*(VOID(kind, WORDS, INT, kind, *(INT,) * 3) for kind in ROWS))
+def _send_some(far: Floats, places: Words, to: int, stage: Floats, half: int, first: int, stop: int) -> None:
+    """Send values that do not fill a cache line."""
+    for i in range(8):
+        for k in range(first, stop):
+            far[places[i] + to + k] = stage[half + 8 * k + i]
 
 
 @part(*(EIGHT(DOUBLES, INT, EIGHT, kind, INT) for kind in ROWS), inline=True)
@@ -187,7 +182,7 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
     pivot_20, pivot_40 = _close(s, t, 22), _close(s, t, 42)
     earlier_20, earlier_10 = _back(s, at.SUMS_20, at.LONG, t, 20), _back(s, at.SUMS_10, at.LONG, t, 40)
     tile = levels(averages, pivot, pivot_20, pivot_40, sum_5, sum_10, sum_20, earlier_20, earlier_10)
-    store_tile(out, to, at.STAGE_STRIDE, tile)
+    store_columns(out, to, tile, 0)
 
     r, r_2 = change * inverse_1, _near(s, at.RETURNS, t, 2)
     _keep(s, at.RETURNS, at.SHORT, t, r)
@@ -204,7 +199,7 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
     return_5 = (c - _close(s, t, 5)) * _near(s, at.INVERSES, t, 5)
     return_10 = (c - _close(s, t, 10)) * _near(s, at.INVERSES, t, 10)
     tile = swings(averages[3] - averages[4], averages[5], c, pivot, sum_20, width, r, return_5, return_10)
-    store_tile(out, to + 8, at.STAGE_STRIDE, tile)
+    store_columns(out, to + 8 * 8, tile, 0)
 
     v = _near(s, at.VOLUMES, t, 0)
     volume_5 = (v + _near(s, at.VOLUMES, t, 1)) + (_near(s, at.VOLUMES, t, 2) + _near(s, at.VOLUMES, t, 3))
@@ -216,23 +211,22 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
     bar = 8 * (t & 7)
     o, h, low = load(s, at.OPENS + bar), load(s, at.HIGHS + bar), load(s, at.LOWS + bar)
     tile = shapes(o, h, low, c, c_1, inverse, inverse_1, v, volume_20, deviation_10, deviation_20, return_5, return_10)
-    store_tile(out, to + 14, at.STAGE_STRIDE, tile)
+    store_columns(out, to + 8 * 16, tile, 2)
     return averages
 
 
-@part(BOOLEAN(DOUBLES, INT), inline=True)
-def _possible(s: Floats, t: int) -> bool:
-    """Return whether a market can produce bar ``t`` of every ticker."""
+@part(BITS(DOUBLES, INT), inline=True)
+def _possible(s: Floats, t: int) -> Any:
+    """Return of which tickers a market can produce bar ``t``, a bit each."""
     bar = 8 * (t & 7)
     low, v = load(s, at.LOWS + bar), _near(s, at.VOLUMES, t, 0)
-    possible: bool = (
+    return (
         between(at.PRICE_MIN, load(s, at.OPENS + bar), at.PRICE_MAX)
         & between(low, load(s, at.HIGHS + bar), at.PRICE_MAX)
         & between(at.PRICE_MIN, low, at.PRICE_MAX)
         & between(at.PRICE_MIN, _close(s, t, 0), at.PRICE_MAX)
         & between(0.0, v, at.VOLUME_MAX)
     )
-    return possible
 
 
 @part(*(BOOLEAN(*(DOUBLES,) * 6, WORDS, INT, kind, kind, INT, BOOLEAN) for kind in ROWS))
@@ -252,20 +246,26 @@ def run_eight(
 ) -> bool:
     """Write the rows of the first bars of eight tickers, a multiple of eight; return whether all are possible.
 
-    ``line`` is a cache line as a number of values; with ``past`` the rows go past the caches. Rows are made in one half
-    of the stage while those of the other half are sent, ticker by ticker.
+    ``line`` is a cache line as a number of values; with ``past`` the rows go past the caches, and all eight must begin
+    at the same place of a line. Columns are made in one half of the stage while those of the other half are sent as
+    rows, line by line.
     """
+    places = words(address(s) + 8 * at.PLACES)
+    for i in range(8):
+        places[i] = starts[i] * at.COLUMNS
+    lead = _lead(out, places[0], line)  # All go in step with the first.
+    # The lines that are complete with a half of the stage begin in the half before.
+    begin, lines = lead - line, at.HALF // line
     zero = lanes((0.0,) * 8)
     averages = (zero, zero, zero, zero, zero, zero, zero, zero)
-    good = True
+    good = ALL
     half = at.STAGE_PAD
     for first in range(0, bars, 8):
-        before, half = half, at.STAGE_PAD + (at.HALF if first & 8 else 0)
+        before, half = half, at.STAGE_PAD + (8 * at.HALF if first & 8 else 0)
         if first & 8 == 0 and first:
             # The end of the second half stands in front of the first one too.
-            for i in range(8):
-                place = i * at.STAGE_STRIDE + at.STAGE_PAD
-                copy_line(stage, place - line, stage, place + 2 * at.HALF - line)
+            for i in range(at.STAGE_PAD):
+                stage[i] = stage[i + 16 * at.HALF]
         _turn_in(s, at.CLOSES + 8 * (first & (at.LONG - 1)), closes, starts, first)
         _turn_in(s, at.VOLUMES + 8 * (first & (at.SHORT - 1)), volumes, starts, first)
         _turn_in(s, at.OPENS, opens, starts, first)
@@ -273,22 +273,22 @@ def run_eight(
         _turn_in(s, at.LOWS, lows, starts, first)
         for i in range(8):
             t = first + i
-            if first:
+            if first > 8:
                 # Not the rows of this turn: a load would wait for their stores.
-                row = (starts[i] + first - 8) * at.COLUMNS
-                _send(out, row, stage, i * at.STAGE_STRIDE + before, line, past, first == 8)
+                to, sent, more = (first - 8) * at.COLUMNS + begin, (i * lines) >> 3, ((i + 1) * lines) >> 3
+                _send(out, places, to, stage, before + 8 * begin, sent, more, line, past)
             good = good & _possible(s, t)
-            averages = _write(s, t, averages, stage, half + i * at.COLUMNS)
-        missing = min(max(WARM_UP - first, 0), 8) * at.COLUMNS
-        for i in range(8):
-            for k in range(missing):
-                stage[i * at.STAGE_STRIDE + half + k] = np.nan
-        if not good:
+            averages = _write(s, t, averages, stage, half + 8 * i * at.COLUMNS)
+        for i in range(8 * min(max(WARM_UP - first, 0), 8) * at.COLUMNS):
+            stage[half + i] = np.nan
+        if first == 8:
+            _send_some(out, places, 0, stage, before, 0, lead)
+            _send(out, places, begin, stage, before + 8 * begin, 1, lines, line, past)
+        if good != ALL:
             return False
-    for i in range(8):
-        row = (starts[i] + bars - 8) * at.COLUMNS
-        _send(out, row, stage, i * at.STAGE_STRIDE + half, line, past, False)
-        _finish(out, row, stage, i * at.STAGE_STRIDE + half, line)
+    to = (bars - 8) * at.COLUMNS
+    _send(out, places, to + begin, stage, half + 8 * begin, 0, lines, line, past)
+    _send_some(out, places, to, stage, half, at.HALF + begin, at.HALF)
     a, b, c, d, e, f, g, h = turn(averages)
     store(s, at.LEFT, a)
     store(s, at.LEFT + 8, b)

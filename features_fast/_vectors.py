@@ -8,8 +8,9 @@ from numba.extending import intrinsic
 
 from features_fast._lanes import EIGHT, LANES, VECTOR, WIDTH, mix
 
-# numba's own annotations stop short of this.
+# numba's own annotations stop short of these.
 _pointer: Any = types.CPointer
+_literal: Any = intrinsic
 
 
 def pointer_to(scalar: Any) -> Any:
@@ -67,6 +68,7 @@ def _store(typing_context: Any, pointer: Any, index: Any, lanes: Any) -> Any:
 
 _EVEN = (0, 1, 4, 5, 8, 9, 12, 13)
 _ODD = (2, 3, 6, 7, 10, 11, 14, 15)
+_ROWS = (0, 8, 16, 24)
 
 
 def _turned(builder: Any, values: Any) -> list[Any]:
@@ -103,6 +105,22 @@ def _turned_singles(builder: Any, values: Any) -> list[Any]:
     ]
 
 
+def _turned_pairs(builder: Any, values: Any) -> list[Any]:
+    """Turn sixteen rows of float32, two in each vector, into eight columns."""
+    fours = []
+    for a, b in zip(values[::2], values[1::2], strict=True):
+        masks = [[i + row for i in range(half, half + 4) for row in _ROWS] for half in (0, 4)]
+        fours.append([mix(builder, a, b, *mask) for mask in masks])
+    columns = []
+    for a, b, c, d in zip(*fours, strict=True):
+        for first in (0, 8):
+            eight = [*range(first, first + 8), *range(first + 16, first + 24)]
+            left, right = mix(builder, a, b, *eight), mix(builder, c, d, *eight)
+            for quarter in (0, 4):
+                columns.append(mix(builder, left, right, *(quarter + i + k for i in _ROWS for k in range(4))))
+    return columns
+
+
 def _turn(typing_context: Any, rows: Any) -> Any:
     """Return the columns of eight rows, or the rows of eight columns."""
 
@@ -133,29 +151,64 @@ def _store_tile(typing_context: Any, target: Any, start: Any, columns: Any, tile
     return types.void(target, types.int64, types.int64, EIGHT), generate
 
 
+def _past(builder: Any) -> Any:
+    """Return what marks a store that goes past the caches."""
+    return builder.module.add_metadata([ir.IntType(32)(1)])
+
+
 def _store_line(typing_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
     """Copy 64 bytes to where a cache line begins, past the caches: what was there is not read before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, to, source, start = arguments
         value = builder.load(_place(builder, source, start, VECTOR), align=4)
-        stored = builder.store(value, _place(builder, target, to, VECTOR), align=64)
-        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        builder.store(value, _place(builder, target, to, VECTOR), align=64).set_metadata("nontemporal", _past(builder))
         return context.get_dummy_value()
 
     return types.void(target, types.int64, source, types.int64), generate
 
 
-def _copy_line(typing_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    """Copy 64 bytes."""
+def _store_columns(typing_context: Any, target: Any, start: Any, tile: Any, first: Any) -> Any:
+    """Store the columns of a tile, from column ``first`` on, one after the other."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, to, source, start = arguments
-        value = builder.load(_place(builder, source, start, VECTOR), align=4)
-        builder.store(value, _place(builder, target, to, VECTOR), align=4)
+        target, start, tile, _ = arguments
+        stored = ir.VectorType(context.get_value_type(signature.args[0].dtype), WIDTH)
+        for to, i in enumerate(range(first.literal_value, WIDTH)):
+            value = builder.extract_value(tile, i)
+            value = value if stored == VECTOR else builder.fptrunc(value, stored)
+            place = builder.add(start, start.type(WIDTH * to))
+            builder.store(value, _place(builder, target, place, stored), align=32)
         return context.get_dummy_value()
 
-    return types.void(target, types.int64, source, types.int64), generate
+    return types.void(target, types.int64, EIGHT, first), generate
+
+
+def _store_lines(typing_context: Any, target: Any, places: Any, to: Any, columns: Any, start: Any, past: Any) -> Any:
+    """Store a cache line of the rows of each of eight tickers, whose columns stand one after the other.
+
+    Lines that go ``past`` the caches must begin where those of the processor do; what was there is not read before.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, places, to, columns, start, _ = arguments
+        scalar = context.get_value_type(signature.args[0].dtype)
+        line, turned = (WIDTH, _turned) if scalar == ir.DoubleType() else (2 * WIDTH, _turned_pairs)
+        stored = ir.VectorType(scalar, line)
+        values = []
+        for i in range(WIDTH):
+            place = builder.add(start, start.type(line * i))
+            values.append(builder.load(_place(builder, columns, place, stored), align=32))
+        for i, row in enumerate(turned(builder, values)):
+            place = builder.add(builder.load(builder.gep(places, [to.type(i)])), to)
+            place = _place(builder, target, place, stored)
+            if past.literal_value:
+                builder.store(row, place, align=64).set_metadata("nontemporal", _past(builder))
+            else:
+                builder.store(row, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(target, places, types.int64, columns, types.int64, past), generate
 
 
 def _fence(typing_context: Any) -> Any:
@@ -192,6 +245,7 @@ store: Any = intrinsic(_store)
 turn: Any = intrinsic(_turn)
 store_tile: Any = intrinsic(_store_tile)
 store_line: Any = intrinsic(_store_line)
-copy_line: Any = intrinsic(_copy_line)
+store_columns: Any = _literal(prefer_literal=True)(_store_columns)
+store_lines: Any = _literal(prefer_literal=True)(_store_lines)
 fence: Any = intrinsic(_fence)
 prefetch: Any = intrinsic(_prefetch)

@@ -65,9 +65,8 @@ def compute_panel(
         threads = len(os.sched_getaffinity(0))
     if threads < 1:
         raise TicklineError(f"threads: expected one or more, not {threads}")
-    # Tickers of like lengths stand side by side, and the longest come first: what is left at the end is short.
     lengths = np.diff(starts)
-    order = np.argsort(-lengths, kind="stable")
+    order = _side_by_side(starts[:-1], lengths, apart=out.nbytes > at.CACHED_APART)
     kernel, names, rows = library().panel, tuple(map(id, fields)), id(out)
     index, places = starts.ctypes.data, order.ctypes.data
 
@@ -89,6 +88,22 @@ def compute_panel(
     if bad < length:
         raise _impossible(bad, fields, starts)
     return out
+
+
+def _side_by_side(starts: NDArray[np.int64], lengths: NDArray[np.int64], apart: bool) -> NDArray[np.int64]:
+    """Return the order in which eight tickers stand side by side: of like lengths, so that little is left over.
+
+    Rows that go past the caches go there in whole lines, so all eight must begin at the same place of a line: eight
+    rows, of either type, are whole lines. What does not fill eight comes last.
+    """
+    if not apart:
+        return np.argsort(-lengths, kind="stable")
+    place = starts & 7
+    order = np.lexsort((-lengths, place))
+    tickers = np.bincount(place, minlength=8)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(tickers) - tickers, tickers)
+    whole = rank < np.repeat(tickers & -8, tickers)
+    return np.concatenate((order[whole], order[~whole]))
 
 
 def _offsets(offsets: ArrayLike, length: int) -> NDArray[np.int64]:

@@ -1,9 +1,11 @@
 """The ahead-of-time build: what it makes, that it replaces in one move, and what it says when it fails."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import pytest
 
 from features_fast import TicklineError
@@ -53,6 +55,28 @@ def test_a_rebuild_replaces_the_file(folder: Path, tmp_path: Path, monkeypatch: 
     assert path.stat().st_ino != before
     assert load(path).backend == loaded.backend
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v4", "x86-64-v3", "generic"])
+def test_every_stack_frame_begins_with_a_cache_line(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CPU_NAME", cpu)
+    source = "define void @f() #0 { ret void } define void @g() #1 { ret void }"
+    module = llvm.parse_assembly(f"{source} attributes #0 = {{ nounwind }} attributes #1 = {{ noinline nounwind }}")
+    attributes = [line for line in str(build_module.attributed(module)).splitlines() if line.startswith("attributes")]
+    assert len(attributes) == 2
+    assert all("alignstack=64" in line for line in attributes)
+    assert all(("tune-cpu" in line) == (cpu == "x86-64-v4") for line in attributes)
+
+
+def test_no_register_of_a_kernel_is_stored_across_two_cache_lines(folder: Path) -> None:
+    unaligned = re.compile(r"vmovu\w+ +%[yz]mm\d+,-?\w*\(%rsp\)")
+    aligned = re.compile(r"vmova\w+ +%[yz]mm\d+,-?\w*\(%rsp\)")
+    for target in set(feature_targets()) & {"x86-64-v4", "x86-64-v3"}:
+        code = subprocess.run(
+            ["objdump", "-d", str(library_path(target, folder))], capture_output=True, text=True, check=True
+        ).stdout
+        # What is left are copies of a few numbers that never were in the loops.
+        assert len(unaligned.findall(code)) < len(aligned.findall(code)) / 10
 
 
 def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
