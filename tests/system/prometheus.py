@@ -120,10 +120,9 @@ def scraped_pods(folder: Path, model: Path) -> Iterator[tuple[Prometheus, list[P
     with ExitStack() as stack:
         group = stack.enter_context(bounded(0.5, 512))
         pods = [
-            Pod(f"tickline-{name}", stack.enter_context(running_server(model, WORKERS=workers)))
-            for name, workers in (("a", "1"), ("b", "2"))
+            Pod(f"tickline-{name}", stack.enter_context(running_server(model, wrap=wrap, WORKERS=workers)))
+            for name, workers, wrap in (("a", "1", group.wrap([])), ("b", "2", []))
         ]
-        (group.cpu / "cgroup.procs").write_text(str(pods[0].server.process.pid))
         jobs = [
             _job("tickline", pod.name, pod.server.port, service="tickline", endpoint="http", container="tickline")
             for pod in pods
@@ -147,6 +146,14 @@ def _job(job: str, pod: str, port: int, **labels: str) -> dict[str, Any]:
     return {"job_name": f"{job}-{pod}", "honor_labels": job == "kubelet", "static_configs": [target]}
 
 
+def _working_set(folder: Path) -> int:
+    """Return what kubelet calls so: the memory of a control group without pages of files that nobody used lately."""
+    unified = (folder / "memory.current").exists()
+    used = int((folder / ("memory.current" if unified else "memory.usage_in_bytes")).read_text())
+    fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    return max(0, used - int(fields["inactive_file" if unified else "total_inactive_file"]))
+
+
 @contextmanager
 def _kubelet(group: ControlGroup, pod: str) -> Iterator[int]:
     """Serve what a control group counted, as kubelet does; yield the port."""
@@ -159,6 +166,8 @@ def _kubelet(group: ControlGroup, pod: str) -> Iterator[int]:
                 f"# TYPE container_cpu_cfs_periods_total counter\ncontainer_cpu_cfs_periods_total{labels} {periods}\n"
                 "# TYPE container_cpu_cfs_throttled_periods_total counter\n"
                 f"container_cpu_cfs_throttled_periods_total{labels} {stopped}\n"
+                "# TYPE container_memory_working_set_bytes gauge\n"
+                f"container_memory_working_set_bytes{labels} {_working_set(group.memory)}\n"
             )
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
