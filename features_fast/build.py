@@ -23,9 +23,6 @@ FEATURE_TARGETS = TARGETS | {"x86_64": ("x86-64-v4", "x86-64-v3", "x86-64")}
 
 _CPU = {"x86-64-v4": "x86-64-v4", "x86-64-v3": "x86-64-v3", "x86-64": "x86-64", "aarch64": "generic"}
 
-_TUNED = {"x86-64-v4": "znver4"}
-"""Whose latencies instructions are ordered by, where it was measured to pay; what they are does not depend on it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -49,6 +46,8 @@ class Source:
         Imports the kernels; returns name -> (function, signature), and numba's flags.
     targets : dict
         Machine -> the targets that are built on it.
+    attributes : dict
+        Processor -> what LLVM is told about each function, as its language writes it.
     """
 
     module: str
@@ -59,6 +58,7 @@ class Source:
     fingerprint: Callable[[], str]
     kernels: Callable[[], tuple[dict[str, tuple[Any, Any]], dict[str, Any]]]
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: TARGETS)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _feature_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
@@ -66,6 +66,10 @@ def _feature_kernels() -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
 
     return _kernels.KERNELS, dict(_kernels.FLAGS)
 
+
+# On a frame aligned with 16 bytes, as a caller leaves it, a spilled vector lies across two cache lines, and in one
+# start of ten across two pages: storing it took longer than all else in the loop of a panel.
+_FRAME = "alignstack=64"
 
 FEATURES = Source(
     module="features_fast.build",
@@ -76,6 +80,8 @@ FEATURES = Source(
     fingerprint=fingerprint,
     kernels=_feature_kernels,
     targets=FEATURE_TARGETS,
+    # In the order that suits the latencies of Zen 4, a panel takes a twentieth less time.
+    attributes=dict.fromkeys(_CPU.values(), _FRAME) | {"x86-64-v4": f'{_FRAME} "tune-cpu"="znver4"'},
 )
 
 
@@ -137,20 +143,16 @@ def emit(path: Path, source: Source) -> None:
     # Inlined into its C entry, no kernel can raise: numba's error paths, and with them its runtime, drop out.
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
-    path.write_bytes(machine.emit_object(attributed(module)))
+    attributes = source.attributes.get(os.environ["NUMBA_CPU_NAME"], "")
+    path.write_bytes(machine.emit_object(attributed(module, attributes)))
 
 
-def attributed(module: Any) -> Any:
-    """Return a module whose functions align their stack frames with cache lines, tuned for a processor.
-
-    On a frame aligned with 16 bytes, as a caller leaves it, a spilled vector lies across two cache lines, and in one
-    start of ten across two pages: storing it took longer than all else in the loop.
-    """
+def attributed(module: Any, attributes: str) -> Any:
+    """Return a module each of whose functions has more attributes."""
     import llvmlite.binding as llvm
 
-    tuned = _TUNED.get(os.environ["NUMBA_CPU_NAME"])
-    attributes = "alignstack=64 " + (f'"tune-cpu"="{tuned}" ' if tuned else "")
-    return llvm.parse_assembly(re.sub(r"^(attributes #\d+ = \{ )", rf"\1{attributes}", str(module), flags=re.MULTILINE))
+    text = re.sub(r"^(attributes #\d+ = \{)", rf"\1 {attributes}", str(module), flags=re.MULTILINE)
+    return llvm.parse_assembly(text)
 
 
 def main(arguments: list[str], source: Source = FEATURES) -> int:
