@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from features_fast.cores import usable_cores
+
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
@@ -62,7 +64,7 @@ def describe(command: str, packages: tuple[str, ...] = PACKAGES) -> dict[str, An
         "date": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "processor": processor(),
         "identity": identity(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "system": platform.system(),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),

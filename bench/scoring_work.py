@@ -22,13 +22,14 @@ Work = Callable[[Path, Path], int]
 
 def ours(models: Path) -> Work:
     """Return what `tickline score` does."""
+    from features_fast.cores import usable_cores
     from runtime.artifact import model_file
     from runtime.model import load_model
     from runtime.scoring import local
     from runtime.scoring.job import identify, open_job
     from runtime.scoring.plan import PART_ROWS
 
-    alone, shared = (load_model(model_file(models), threads).predictor for threads in (1, local.usable_cores()))
+    alone, shared = (load_model(model_file(models), threads).predictor for threads in (1, usable_cores()))
 
     def score(bars: Path, out: Path) -> int:
         identity = identify(bars, alone, PART_ROWS)

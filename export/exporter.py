@@ -1,7 +1,5 @@
 """The export itself: convert, compare with scikit-learn, certify, write, and replay what was written."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -17,6 +15,7 @@ from export.errors import ExportError
 from export.golden import GoldenRows, choose_golden_rows, spread
 from export.graph import convert
 from export.reference import Reference, margins
+from features_fast.atomic_file import write_atomically
 from runtime.artifact import (
     ArtifactError,
     Certificate,
@@ -241,23 +240,12 @@ def _try_compiled(graph: bytes, rows: NDArray[np.float32], truth: NDArray[np.flo
 def _publish(content: bytes, path: Path) -> None:
     """Write a file beside `path`, replay it as a server would, and put it in the place of `path`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with write_atomically(path) as staging:
+            staging.write_bytes(content)
+            staging.chmod(0o644)  # a server runs as another user
+            _replay(staging)
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # a server runs as another user; mkstemp lets none but the owner read
-        _replay(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _replay(path: Path) -> None:

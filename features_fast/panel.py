@@ -1,6 +1,5 @@
 """The features of many series at once."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from features_fast import _layout as at
 from features_fast.bars import Array, Rows, bar_error, bar_of, plain, rows_for
+from features_fast.cores import usable_cores
 from features_fast.errors import TicklineError
 from features_fast.library import FLOAT64, library, workspace
 
@@ -62,7 +62,7 @@ def compute_panel(
     tickers = len(starts) - 1
     out = rows_for(out, (length, at.COLUMNS), dtype)
     if threads is None:
-        threads = len(os.sched_getaffinity(0))
+        threads = usable_cores()
     if threads < 1:
         raise TicklineError(f"threads: expected one or more, not {threads}")
     lengths = np.diff(starts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from runtime.artifact import ArtifactError, check_seal, parse_metadata
 from runtime.engine import CHUNK_ROWS
 from runtime.engines import AUTO, choose
-from runtime.graph_rules import check_graph
+from runtime.graph_rules import check_sealed_graph
 from runtime.memory import give_back_memory
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.reference import Reference
@@ -65,7 +65,7 @@ class Predictor:
     ) -> None:
         started = time.perf_counter()
         self.sha256 = check_seal(content, pins)
-        check_graph(content)
+        check_sealed_graph(content, self.sha256)
         self.size = len(content)
         onnxruntime = OnnxruntimeEngine(content, threads)
         self.card, self.certificate = parse_metadata(onnxruntime.metadata)

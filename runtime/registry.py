@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
+from features_fast.atomic_file import write_atomically
 from features_fast.errors import TicklineError
 from runtime.artifact import MODEL_FILE, ArtifactError, check_seal, naming, read
 
@@ -159,7 +159,7 @@ def fetch(server: "Server", reference: Reference) -> Version:
 
 
 def write_model(content: bytes, path: Path) -> bool:
-    """Put a model file in the place of the old one in one step: a reader finds either, whole.
+    """Put a model file in the place of the old one in one step.
 
     Returns
     -------
@@ -169,15 +169,9 @@ def write_model(content: bytes, path: Path) -> bool:
     try:
         if path.exists() and read(path) == content:
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            staging = Path(folder) / path.name
-            with staging.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        with write_atomically(path) as staging:
+            staging.write_bytes(content)
             staging.chmod(0o644)  # a server may run as another user
-            staging.replace(path)
     except OSError as error:
         raise RegistryError(f"{path}: cannot be written: {error.strerror or error}") from None
     return True

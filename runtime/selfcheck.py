@@ -1,12 +1,12 @@
 """What a worker found when it started: processors, threads, kernels, lane, and whether they fit together."""
 
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
 from features_fast import backend
+from features_fast.cores import usable_cores
 from runtime import codec
 from runtime.settings import Settings
 
@@ -88,7 +88,7 @@ def read_memory_limit(cgroup: Path = CGROUP) -> int | None:
 
 def check(settings: Settings, cgroup: Path = CGROUP) -> SelfCheck:
     """Look at the machine and the settings."""
-    cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota(cgroup)
+    cores, quota = usable_cores(), read_cpu_quota(cgroup)
     may_use = cores if quota is None else min(cores, quota)
     threads = settings.workers * settings.engine_threads
     features, batches = backend(), codec.BACKEND

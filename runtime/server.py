@@ -25,7 +25,7 @@ from runtime.asgi_lane import AsgiLane
 from runtime.authentication import Tokens
 from runtime.board import ASKED, COMMITTED, PROPOSED, Board
 from runtime.engines import COMPILED, load_compiled
-from runtime.graph_rules import check_graph
+from runtime.graph_rules import check_sealed_graph
 from runtime.lane import FastLane
 from runtime.metrics import WORDS
 from runtime.plain_file import read_secrets
@@ -60,9 +60,9 @@ def serve(settings: Settings) -> int:
     if settings.grpc_port:
         _check_grpc(settings)
     path = model_file(settings.model_path)
-    content, _ = read_sealed(path, settings.max_model_bytes, settings.model_sha256)
+    content, seal = read_sealed(path, settings.max_model_bytes, settings.model_sha256)
     with naming(path):
-        check_graph(content)
+        check_sealed_graph(content, seal)
         if settings.engine == COMPILED:
             load_compiled(content, {}, threads=1)  # refused here it is one line, and in the workers it were one each
     with (

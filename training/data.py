@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features_fast.atomic_file import write_atomically
 from features_fast.columns import BAR_COLUMNS
 from training.defaults import BUNDLED_SOURCES, DATA_FILE, DAYS, SEED, TICKER
 from training.errors import DataError
 from training.reader import PRICES, read_bars
-from training.staging import write_atomically
 
 _FIRST_DATE = "2010-01-04"
 _MAX_DAYS = 1_000_000

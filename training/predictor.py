@@ -172,6 +172,14 @@ class StockPredictor:
         ModelError
             The model is not trained, or the directory cannot be written.
         """
+        try:
+            with publish_directory(Path(directory)) as staging:
+                self.write(staging, version=version, facts=facts)
+        except OSError as error:
+            raise ModelError(f"{directory}: the model cannot be written: {error.strerror or error}") from error
+
+    def write(self, folder: Path, *, version: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Write the files that `save` publishes into an empty folder; raises ModelError, OSError."""
         self._require_fitted()
         self.metadata = {
             "name": self.model_type,
@@ -189,13 +197,9 @@ class StockPredictor:
             text = json.dumps(self.metadata, indent=2, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ModelError(f"metadata: expected what JSON can hold: {error}") from error
-        try:
-            with publish_directory(Path(directory)) as staging:
-                joblib.dump(self.classifier, staging / MODEL_FILE)
-                joblib.dump(self.scaler, staging / SCALER_FILE)
-                (staging / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ModelError(f"{directory}: the model cannot be written: {error.strerror or error}") from error
+        joblib.dump(self.classifier, folder / MODEL_FILE)
+        joblib.dump(self.scaler, folder / SCALER_FILE)
+        (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:

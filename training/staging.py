@@ -1,4 +1,4 @@
-"""Writing that is finished or never happened: a reader meets the old files or the new ones, whole."""
+"""A directory of files that belong together: a reader meets the old ones or the new ones, whole."""
 
 import fcntl
 import os
@@ -11,17 +11,8 @@ from pathlib import Path
 METADATA_FILE = "metadata.json"
 """The file that makes a directory a model directory; it goes first and comes last."""
 
-_TRIES = 10
-
-
-@contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as directory:
-        staging = Path(directory) / path.name
-        yield staging
-        os.replace(staging, path)
+_TRIES = 1000
+"""Each that fails has met another run that took the directory away; no runs do that so often."""
 
 
 @contextmanager

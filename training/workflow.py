@@ -150,7 +150,7 @@ def publish_model(
             if evaluation:
                 evaluation.write(staging / REPORT_DIRECTORY / FORECASTS_FILE)
             dataset.save(staging / DATASET_FILE)
-            predictor.save(staging, version=version, facts=known)
+            predictor.write(staging, version=version, facts=known)
         if not evaluation:  # that of an earlier run says nothing of this model
             (model_path / REPORT_DIRECTORY / FORECASTS_FILE).unlink(missing_ok=True)
     except OSError as error:

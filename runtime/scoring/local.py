@@ -1,9 +1,9 @@
 """All cores of this machine."""
 
-import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 
+from features_fast.cores import usable_cores
 from runtime.predictor import Predictor
 from runtime.scoring.chain import Progress, score_chain
 from runtime.scoring.job import Job
@@ -22,11 +22,6 @@ def model_threads(chains: int, predictor: Predictor) -> int:
     """
     _, threads = threads_for(chains, usable_cores())
     return 1 if predictor.takes_a_moment(predictor.chunk_rows) else threads
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def run(job: Job, predictor: Predictor, progress: Progress) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import ray
 import ray.data
 
+from features_fast.cores import usable_cores
 from features_fast.errors import TicklineError
 from runtime.engine import name_of
 from runtime.model import load_model
 from runtime.scoring.chain import Progress, score_chain
 from runtime.scoring.job import Job
-from runtime.scoring.local import usable_cores
 
 _CHAIN, _ROWS = "chain", "rows"
 

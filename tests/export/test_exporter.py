@@ -299,3 +299,13 @@ def test_says_that_a_path_cannot_be_written(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "model.onnx", tmp_path / "model.onnx"):
         with pytest.raises(ExportError, match=f"{path}: cannot be written: "):
             export_classifier(logistic(), path, rows=rows, test_rows=rows, name="three", version="1")
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_the_new_one(tmp_path: Path) -> None:
+    rows = three_classes()[0]
+    path, kept = tmp_path / "model.onnx", tmp_path / "kept" / "model.onnx"
+    path.symlink_to(kept)
+    for version in ("1", "2"):
+        export_classifier(logistic(), path, rows=rows, test_rows=rows, name="three", version=version)
+        assert path.is_symlink()
+        assert parse_metadata(OnnxruntimeEngine(read_sealed(kept)[0]).metadata)[0].version == version

@@ -11,8 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.artifact import ArtifactError, seal
-from runtime.graph_rules import MAX_NODES, RANDOM, check_graph
+from runtime import graph_rules
+from runtime.artifact import ArtifactError, check_seal, read_sealed, seal
+from runtime.graph_rules import MAX_NODES, RANDOM, check_graph, check_sealed_graph
 from runtime.predictor import Predictor
 from tests.runtime.compiled.graphs import model
 
@@ -139,6 +140,28 @@ def test_a_sealed_file_is_refused_before_onnxruntime_sees_it(monkeypatch: pytest
     outside(proto.graph.initializer[0])
     with pytest.raises(ArtifactError, match="weight lies outside"):
         Predictor(seal(proto.SerializeToString()))
+
+
+def test_bytes_that_have_passed_last_are_not_checked_again_and_all_others_are(
+    forest_path: Path, boosting_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    monkeypatch.setattr(graph_rules, "_passed", "")
+    monkeypatch.setattr(graph_rules, "check_graph", checked.append)
+    forest, boosting = (read_sealed(path) for path in (forest_path, boosting_path))
+    for content, sha256 in (forest, forest, boosting, forest):
+        check_sealed_graph(content, sha256)
+    assert checked == [forest[0], boosting[0], forest[0]]
+
+
+def test_a_graph_that_was_refused_is_refused_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_rules, "_passed", "")
+    proto = plain()
+    outside(proto.graph.initializer[0])
+    content = seal(proto.SerializeToString())
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="weight lies outside"):
+            check_sealed_graph(content, check_seal(content))
 
 
 def test_every_model_of_these_tests_keeps_the_rules(

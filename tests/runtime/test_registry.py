@@ -243,6 +243,14 @@ def test_pull_writes_once(stand_in: StandIn, tmp_path: Path, capsys: pytest.Capt
     assert [entry.name for entry in path.parent.iterdir()] == ["model.onnx"]
 
 
+def test_a_link_stays_and_the_file_that_it_leads_to_is_the_new_one(tmp_path: Path) -> None:
+    path, kept = tmp_path / "model.onnx", tmp_path / "kept.onnx"
+    path.symlink_to(kept)
+    assert [write_model(content, path) for content in (b"old", b"new", b"new")] == [True, True, False]
+    assert path.is_symlink()
+    assert kept.read_bytes() == b"new"
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RegistryError, match=r"file/model\.onnx: cannot be written: File exists"):

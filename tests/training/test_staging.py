@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.staging import METADATA_FILE, check_directory, holding_directory, publish_directory, write_atomically
+from training.staging import METADATA_FILE, check_directory, holding_directory, publish_directory
 
 
 def listing(directory: Path) -> dict[str, str]:
@@ -13,26 +13,10 @@ def listing(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "table.csv"
-    with write_atomically(path) as staging:
-        staging.write_text("whole")
-        assert not path.exists()
-    assert listing(tmp_path) == {"new/table.csv": "whole"}
-
-
 def write_and_fail(staging: Path) -> None:
     """Write half of a file and fail."""
     staging.write_text("half")
     raise RuntimeError("killed")
-
-
-def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="killed"), write_atomically(path) as staging:
-        write_and_fail(staging)
-    assert listing(tmp_path) == {"table.csv": "old"}
 
 
 def test_directory_receives_all_files_and_keeps_others(tmp_path: Path) -> None:

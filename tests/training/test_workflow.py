@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training import workflow
 from training.dataset import Dataset
 from training.errors import DataError, ModelError
 from training.predictor import StockPredictor
@@ -96,15 +95,18 @@ def test_a_time_of_day_is_kept_and_stages_are_announced(bars: pd.DataFrame, tmp_
     assert stages == ["features", "fit", "evaluation", "report"]
 
 
-def test_a_failed_run_leaves_the_old_model(bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("written", ["training.workflow.write_page", "numpy.savez", "joblib.dump"])
+def test_a_failed_run_leaves_the_old_model(
+    written: str, bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "models"
     old = train_model(bars, path, source="test", model_type="logistic")
 
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", f"{path}/.staging.hidden/file")
 
-    monkeypatch.setattr(workflow, "write_page", fail)
-    with pytest.raises(ModelError, match="models: the model cannot be written: No space left on device"):
+    monkeypatch.setattr(written, fail)
+    with pytest.raises(ModelError, match=f"^{path}: the model cannot be written: No space left on device$"):
         train_model(bars, path, source="test", model_type="gradient_boosting", params={"n_estimators": 3})
     assert StockPredictor.load(path).metadata == old
     assert files(tmp_path) == {f"models/{name}" for name in FILES}
