@@ -1,6 +1,8 @@
 """The features of many series at once."""
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -11,7 +13,7 @@ from features_fast.cores import usable_cores
 from features_fast.errors import TicklineError
 from features_fast.library import FLOAT64, library, workspace
 
-_PIECES = 8
+_PIECES = 32
 """Pieces of work a thread: enough that the last ones end together."""
 
 
@@ -70,21 +72,31 @@ def compute_panel(
     kernel, names, rows = library().panel, tuple(map(id, fields)), id(out)
     index, places = starts.ctypes.data, order.ctypes.data
 
-    def work(first: int, last: int) -> int:
-        bad = kernel(workspace.address, *names, rows, FLOAT64, length, index, places, first, last)
-        return length if bad == at.DONE else bad
+    # Cut where the rows, not the tickers, are in equal parts; eight tickers stay together if there are enough.
+    parts = threads * _PIECES if threads > 1 else 1
+    cuts = np.searchsorted(np.cumsum(lengths[order]), np.linspace(0, length, parts + 1)[1:-1])
+    if tickers >= 8 * threads:
+        cuts &= -8
+    pieces = deque(pairwise(np.unique([0, *cuts, tickers]).tolist()))
 
-    if threads == 1 or tickers < 2:
-        bad = work(0, tickers)
+    def work() -> int:
+        lowest = length
+        while True:
+            try:
+                first, last = pieces.popleft()
+            except IndexError:
+                return lowest
+            bad = kernel(workspace.address, *names, rows, FLOAT64, length, index, places, first, last)
+            lowest = lowest if bad == at.DONE else min(lowest, bad)
+
+    others = min(threads, len(pieces)) - 1
+    if others < 1:
+        bad = work()
     else:
-        # Cut where the rows, not the tickers, are in equal parts; eight tickers stay together if there are enough.
-        shares = np.linspace(0, length, threads * _PIECES + 1)[1:-1]
-        inner = np.searchsorted(np.cumsum(lengths[order]), shares)
-        if tickers >= 8 * threads:
-            inner &= -8
-        cuts = [0, *inner.tolist(), tickers]
-        with ThreadPoolExecutor(threads) as pool:
-            bad = min(pool.map(work, cuts[:-1], cuts[1:]))
+        # This thread works too: a new one runs on another core at once, where two would often wait for each other.
+        with ThreadPoolExecutor(others) as pool:
+            futures = [pool.submit(work) for _ in range(others)]
+            bad = min(work(), *(future.result() for future in futures))
     if bad < length:
         raise _impossible(bad, fields, starts)
     return out
