@@ -16,6 +16,7 @@ import json
 import marshal
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -65,10 +66,19 @@ COMMANDS = ("[Aa]ctivate*", "f2py", "numpy-config", "onnxruntime_test")
 """What goes from the folder of commands: what needs a removed module, and a shell's help."""
 
 STRIPPED = ("uvloop/*.so", "httptools/**/*.so", "numpy/**/*.so")
-"""Libraries that come with symbols. Those of numpy.libs would no longer load: they were patched after linking."""
+"""Libraries that come with symbols."""
+
+PATCHED = "numpy.libs/*.so*"
+"""Libraries that were patched after they were linked: stripped by `strip` they would no longer load."""
 
 OWN = ("features_fast", "runtime", "tickline.py")
 """What of site-packages is the server's own."""
+
+_NOTHING, _LOAD = 0, 1
+"""Types of segments."""
+
+_ALLOCATED = 0b10
+"""The flag of a section that is in memory."""
 
 UNCHECKED = 0b01
 """The flags of a file of byte code that holds the hash of its source, which nobody compares."""
@@ -98,18 +108,69 @@ def remove(folder: Path, patterns: Iterable[str]) -> None:
 
 
 def strip(site: Path) -> None:
-    """Take symbols from libraries; one that would then no longer load keeps them."""
+    """Take from libraries what is not loaded; one that would then no longer load keeps it."""
     for file in sorted(path for pattern in STRIPPED for path in site.glob(pattern)):
         stripped = file.with_name("stripped.so")  # beside it, as a library looks for others from where it is
         subprocess.run(["strip", "--strip-unneeded", "-o", stripped, file], check=True)
-        try:
-            ctypes.CDLL(str(stripped), os.RTLD_NOW)
-        except OSError as error:
-            sys.stdout.write(f"slim: {file.name} keeps its symbols: {error}\n")
-            stripped.unlink()
-        else:
-            shutil.copymode(file, stripped)
-            stripped.replace(file)
+        replace_library(file, stripped)
+    for file in sorted(site.glob(PATCHED)):
+        stripped = file.with_name("stripped.so")
+        stripped.write_bytes(loaded_part(file.read_bytes()))
+        replace_library(file, stripped)
+
+
+def replace_library(file: Path, stripped: Path) -> None:
+    """Put a smaller form of a library in its place, if it can be loaded."""
+    try:
+        ctypes.CDLL(str(stripped), os.RTLD_NOW)
+    except OSError as error:
+        sys.stdout.write(f"slim: {file.name} keeps its symbols: {error}\n")
+        stripped.unlink()
+    else:
+        shutil.copymode(file, stripped)
+        stripped.replace(file)
+
+
+def loaded_part(content: bytes) -> bytes:
+    """Return of a shared library (ELF, 64 bits, little-endian) what is loaded of it, at the same addresses.
+
+    `patchelf` puts what it changes behind all else, and leaves where it is what it has changed before. So symbols, the
+    table of sections and abandoned segments, those without a section, lie in the middle of such a file.
+    """
+    header, segment, section = (
+        struct.Struct("<16sHHIQQQIHHHHHH"),
+        struct.Struct("<IIQQQQQQ"),
+        struct.Struct("<IIQQQQIIQQ"),
+    )
+    head = list(header.unpack_from(content))
+    segments_at, sections_at, segments, sections = head[5], head[6], head[10], head[12]
+    table = [list(segment.unpack_from(content, segments_at + i * segment.size)) for i in range(segments)]
+    needed = [
+        (address, address + max(size, 1))
+        for _, _, flags, address, _, size, *_ in section.iter_unpack(
+            content[sections_at : sections_at + sections * section.size]
+        )
+        if flags & _ALLOCATED
+    ]
+    made, moved = bytearray(), []
+    for entry in sorted((entry for entry in table if entry[0] == _LOAD), key=lambda entry: entry[2]):
+        _, _, offset, address, _, size, in_memory, alignment = entry
+        if offset and not any(begin < address + in_memory and address < end for begin, end in needed):
+            entry[0], entry[2], entry[5], entry[6] = _NOTHING, 0, 0, 0
+            continue
+        if offset:
+            made += bytes((address - len(made)) % alignment)
+        moved.append((offset, offset + size, len(made)))
+        entry[2] = len(made)
+        made += content[offset : offset + size]
+    for entry in table:
+        if entry[0] not in (_LOAD, _NOTHING) and entry[5]:
+            entry[2] = next(at + entry[2] - begin for begin, end, at in moved if begin <= entry[2] < end)
+    head[6] = head[12] = head[13] = 0  # there is no table of sections
+    header.pack_into(made, 0, *head)
+    for i, entry in enumerate(table):
+        segment.pack_into(made, segments_at + i * segment.size, *entry)
+    return bytes(made)
 
 
 def write_byte_code(file: Path, target: Path, *, optimize: int) -> None:

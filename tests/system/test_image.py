@@ -177,6 +177,22 @@ def test_nothing_is_gone_that_the_server_names(image: str) -> None:
     assert {re.split("[.:]", name)[0] for name in missing} == EXTRAS, missing
 
 
+def test_numpys_linear_algebra_is_whole(image: str) -> None:
+    code = """
+import numpy as np
+from numpy import linalg
+rows = (np.arange(90000.0).reshape(300, 300) % 17) / 17 + np.eye(300) * 9
+product = [[sum(a * b for a, b in zip(row, column)) for column in rows.T[:5].tolist()] for row in rows.tolist()]
+assert abs((rows @ rows)[:, :5] - product).max() < 1e-9
+assert abs(linalg.inv(rows) @ rows - np.eye(300)).max() < 1e-9
+left, values, right = linalg.svd(rows)
+assert abs(left * values @ right - rows).max() < 1e-9
+assert abs(linalg.eigvalsh(rows @ rows.T) ** 0.5 - values[::-1]).max() < 1e-6
+assert abs(rows @ linalg.solve(rows, rows[0]) - rows[0]).max() < 1e-9
+"""
+    docker(*IN_PYTHON, image, "-c", code)
+
+
 def test_a_traceback_names_the_line_in_a_module_without_source(image: str) -> None:
     code = """
 import pathlib, traceback, numpy.linalg
