@@ -254,9 +254,11 @@ def _slow(text: str) -> tuple[str, float]:
 def _url(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
-        if url.scheme == "http" and url.hostname and url.port != 0:
+        plain = text.isascii() and text.isprintable() and " " not in text and "@" not in url.netloc
+        if plain and url.scheme == "http" and url.hostname and url.port != 0:
+            url.hostname.encode("idna")
             return url
-    except ValueError:  # of a bracket that is not closed, or a port that is no number
+    except ValueError:  # of a bracket that is not closed, a port that is no number, or a host that can be no name
         pass
     raise argparse.ArgumentTypeError(f"expected http://HOST:PORT, got {text!r}")
 
