@@ -317,10 +317,11 @@ def open_job(folder: Path, identity: Identity, restart: bool) -> Iterator[Job]:
 def _locked(folder: Path) -> Iterator[None]:
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TicklineError(f"{folder}: another process works on this job") from None
         yield
-    except BlockingIOError:
-        raise TicklineError(f"{folder}: another process works on this job") from None
     finally:
         os.close(number)
 

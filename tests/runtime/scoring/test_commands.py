@@ -1,6 +1,7 @@
 """Whole jobs by the command: every layout gives the rows of the slow twin, and no row is lost."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -361,6 +362,20 @@ def test_an_interrupted_job_of_other_input_is_refused(
     write_parquet(bars(3, 900, seed=1), good, 400)
     assert tickline.main(command(good, tmp_path / "out", *options)) == 1
     assert "got another state of the input's files" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_yet_is_not_taken_for_another_process(
+    forest_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = tmp_path / "bars.parquet"
+    write_parquet(bars(1, 60), good, 400)
+
+    def stall(*_: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", str(good))
+
+    monkeypatch.setattr("runtime.scoring.job.Job.finish", stall)
+    assert tickline.main(command(good, tmp_path / "out", "--model-path", forest_path)) == 1
+    assert capsys.readouterr().err.endswith(f"tickline: {good}: Resource temporarily unavailable\n")
 
 
 @pytest.mark.parametrize("rows", ["0", "many", "999"])
