@@ -113,6 +113,10 @@ STAGE_PAD = 8 * 16
 WORKSPACE = STAGE + max(BLOCK * COLUMNS, STAGE_PAD + 2 * 8 * HALF)
 """Float64 values in a workspace."""
 
+PAGE, WORKSPACE_PLACE = 4096, 192
+"""Bytes of a page, and from where in one a workspace begins: of the 64 places that are a cache line, that where a long
+series takes least time. A row in the stage that lies across two pages takes longer to store than to compute."""
+
 SIDE_BY_SIDE = 64
 """Bars from which eight tickers are computed side by side: more than one of them needs to go on alone."""
 

@@ -247,10 +247,13 @@ def compilations() -> int:
     return _compilations
 
 
-def new_state(size: int = at.SIZE) -> NDArray[np.float64]:
-    """Return a state before the first bar; it begins with a cache line, so that lanes seldom lie across two."""
-    room = np.zeros(size + 8)
-    first = -room.ctypes.data % 64 // 8
+def new_state(size: int = at.SIZE, apart: int = 64, place: int = 0) -> NDArray[np.float64]:
+    """Return a state before the first bar, at a place in one of the pieces of memory that are so many bytes apart.
+
+    It begins with a cache line, so that lanes seldom lie across two.
+    """
+    room = np.zeros(size + apart // 8)
+    first = (place - room.ctypes.data) % apart // 8
     return room[first : first + size]
 
 
@@ -261,7 +264,7 @@ class Workspace(threading.local):
     """
 
     def __init__(self) -> None:
-        self.state = new_state(at.WORKSPACE)
+        self.state = new_state(at.WORKSPACE, at.PAGE, at.WORKSPACE_PLACE)
         self.address = self.state.ctypes.data
 
 

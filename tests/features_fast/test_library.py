@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +265,9 @@ def test_a_process_with_a_built_library_holds_no_numba(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "0", "True"]
+
+
+def test_a_workspace_begins_at_its_place_in_a_page() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(lambda: library.workspace.address)
+        assert library.workspace.address % at.PAGE == other.result() % at.PAGE == at.WORKSPACE_PLACE
