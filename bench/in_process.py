@@ -142,6 +142,10 @@ class InProcess:
         written, self._transport.written = self._transport.written, b""
         return written
 
+    def send_no_more(self) -> None:
+        """Tell the protocol that its client has half closed the connection."""
+        self._protocol.eof_received()
+
 
 def start_application(model: Path, folder: Path, loop: TurnLoop, **environ: str) -> Application:
     """Start the application of the server with a model, for a loop; settings as environment variables."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter_ns
@@ -84,6 +85,9 @@ class Application:
         stop_with_supervisor(loop)
         heartbeat = Heartbeat(self._settings.hang_seconds, loop)
         ask_for_short_slices()  # which all threads inherit that begin later
+        if self._settings.tls_cert_file:  # uvicorn has no setting for it, and no lane sees a connection before
+            patient = partial(loop.create_server, ssl_handshake_timeout=self._settings.header_seconds)
+            loop.create_server = patient  # type: ignore[method-assign]
         loop.set_default_executor(ThreadPoolExecutor(initializer=take_usual_slices))
         card = worker.model.card
         logger.info(
@@ -101,19 +105,24 @@ class Application:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request and count it."""
         metrics, started, method = self.worker.metrics, scope[STARTED], scope["method"]
-        identity, status = self._identify(scope), 500
+        identity, status, whole = self._identify(scope), 500, False
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if identity:
                     message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
             await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         metrics.begin()
         try:
             await self._gate(scope, receive, watch)
+        except Exception:
+            if not whole:
+                raise  # uvicorn logs it, and ends the connection
+            logger.exception("a request failed")  # and its client has been told so
         finally:
             duration = perf_counter_ns() - started
             route = scope.get("route")  # what is refused before it has one is counted by its path

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from bisect import bisect_left
+from contextlib import suppress
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
@@ -15,6 +17,7 @@ from uvicorn.server import ServerState
 from runtime import logs
 from runtime.address import is_host
 from runtime.admission import too_many_connections
+from runtime.bodies import LEFT
 from runtime.lingering import Lingering
 from runtime.problems import Problem
 from runtime.small_pieces import LARGE, SmallPieces
@@ -116,6 +119,22 @@ class AsgiLane(HttpToolsProtocol):
         super().connection_lost(exc)
         self.cycle = self._answering = None  # type: ignore[assignment] # which know this connection in their turn
 
+    def eof_received(self) -> bool:  # type: ignore[override] # which a transport understands, and uvicorn never uses
+        """Answer what a client has asked before it half closed its connection, and end that then.
+
+        What it has not asked to the end nobody waits for; and TLS cannot be half closed.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or self._phase in (Phase.HEAD, Phase.BODY):
+            return False
+        if self.scheme == "https":
+            return False
+        for asked in (self._answering, *(queued for queued, _ in self.pipeline)):
+            asked.scope[LEFT] = True  # type: ignore[literal-required,union-attr]
+        self._ending = True
+        cycle.keep_alive = False
+        return True
+
     def end(self) -> None:
         """End the connection after what has been written, so that its client comes to read that."""
         transport = self.transport
@@ -216,7 +235,8 @@ class AsgiLane(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             raised = error.__context__
             if not isinstance(raised, Problem):
-                raised = (phase == Phase.IDLE and _unknown_method(data)) or _no_http()
+                no_method = phase == Phase.IDLE and isinstance(error, httptools.HttpParserInvalidMethodError)
+                raised = (no_method and _unknown_method(data)) or _no_http()
             self.reject(raised, "malformed")
         return b""
 
@@ -424,8 +444,8 @@ def _no_http() -> Problem:
 
 
 def _unknown_method(data: bytes | memoryview) -> Problem | None:
-    """Return the refusal of what begins with a request line whose method is none of HTTP's; None for all else."""
-    line = _REQUEST_LINE.match(data)
+    """Return the refusal of requests whose last one has a method that is none of HTTP's; None for all else."""
+    line = _REQUEST_LINE.match(data, _last_beginning(data))
     if line is None:
         return None
     try:
@@ -435,3 +455,24 @@ def _unknown_method(data: bytes | memoryview) -> Problem | None:
     except httptools.HttpParserError:
         pass
     return None
+
+
+class _Beginnings:
+    """Counts the requests that a parser begins."""
+
+    count = 0
+
+    def on_message_begin(self) -> None:
+        self.count += 1
+
+
+def _last_beginning(data: bytes | memoryview) -> int:
+    """Return where the last of some requests begins, which a parser does not tell, by parsing ever less of them."""
+
+    def begun(end: int) -> int:
+        beginnings = _Beginnings()
+        with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+            httptools.HttpRequestParser(beginnings).feed_data(data[:end])
+        return beginnings.count
+
+    return max(0, bisect_left(range(len(data)), begun(len(data)), key=begun) - 1)

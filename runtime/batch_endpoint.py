@@ -15,7 +15,7 @@ from runtime.batch_arrays import NpyBatch, RawBatch
 from runtime.batch_json import JsonBatch
 from runtime.batch_replies import BatchReply, JsonColumns, JsonRows, NpyReply
 from runtime.batches import Batch, BatchBody
-from runtime.bodies import JSON, media_type, stream_body
+from runtime.bodies import JSON, may_have_left, media_type, stream_body
 from runtime.model import Model
 from runtime.problems import Problem
 from runtime.worker import get_worker
@@ -52,7 +52,7 @@ async def batch(request: Request) -> Response:
                 pass
     body.close()
     while (pieces := await worker.run_batch(work.conclude)) is None:
-        if await request.is_disconnected():
+        if await may_have_left(request):
             raise Problem(400, "the client left before the reply")
     worker.count(work.labels.tolist())
     return PiecewiseResponse(pieces, answer)

@@ -127,9 +127,11 @@ class Board:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs."""
+    """Tell whether a process runs: not one that has ended and waits to be buried by its parent."""
     if pid == 0:
         return False
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X")
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
-from runtime.deadlines import check_deadline
+from runtime.deadlines import await_in_time, check_deadline
 from runtime.problems import Problem
 
 JSON = "application/json"
+
+LEFT = "tickline.left"
+"""Member of the scope of a request whose client sends no more: it may have left, or waits for its answer alone."""
 
 
 def media_type(request: Request, accepted: tuple[str, ...], default: str = JSON) -> str:
@@ -40,9 +43,9 @@ async def stream_body(request: Request, limit: int) -> AsyncIterator[bytes]:
     declared = request.headers.get("content-length", "0")
     if int(declared) > limit:
         raise _too_large(limit, declared)
-    received = 0
+    received, chunks = 0, aiter(request.stream())
     try:
-        async for chunk in request.stream():
+        while (chunk := await await_in_time(anext(chunks, None))) is not None:
             received += len(chunk)
             if received > limit:
                 raise _too_large(limit, f"at least {received}")
@@ -50,6 +53,11 @@ async def stream_body(request: Request, limit: int) -> AsyncIterator[bytes]:
             check_deadline()
     except ClientDisconnect:
         raise Problem(400, "the client left before the end of the body") from None
+
+
+async def may_have_left(request: Request) -> bool:
+    """Tell whether the client of a request that has been read is gone, or sends no more, as one that is gone."""
+    return LEFT in request.scope or await request.is_disconnected()
 
 
 def _too_large(limit: int, received: str) -> Problem:

@@ -5,8 +5,9 @@ from the first byte of the request, so that neither side needs the other's clock
 DEADLINE_EXCEEDED is over HTTP, and no 503: a 503 invites to try again, which after a deadline helps no one.
 """
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import TypeVar
@@ -64,6 +65,18 @@ def in_time(work: Callable[[], _Result]) -> Callable[[], _Result]:
         return work()
 
     return checked
+
+
+async def await_in_time(coming: Awaitable[_Result]) -> _Result:
+    """Await what others bring, such as a piece of a body, while an answer is; raises Problem with status 504."""
+    deadline = _DEADLINE.get()
+    if deadline is None:
+        return await coming
+    try:
+        async with asyncio.timeout((deadline - perf_counter_ns()) / 1e9):
+            return await coming
+    except TimeoutError:
+        raise late() from None
 
 
 def _check(deadline: int | None) -> None:

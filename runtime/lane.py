@@ -116,6 +116,8 @@ class FastLane(AsgiLane):
                 self._known.learn(head, length)
             else:
                 self._known.learn_short(head, self._learnt_short, length)
+        elif self._deadline and self._body is not None:
+            self._hand_over()  # the application refuses in time what may not be whole in time
 
     # Parser callbacks
     def on_message_begin(self) -> None:
@@ -368,6 +370,11 @@ class FastLane(AsgiLane):
         super().resume_writing()
         if not self.pipeline:
             self.flow.resume_reading()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # which a transport understands, and uvicorn never uses
+        """Answer what a client has asked before it half closed its connection."""
+        self._coalescer.flush()
+        return super().eof_received()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""

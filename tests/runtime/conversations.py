@@ -208,10 +208,166 @@ TRAILERS = (
 )
 STRANGE_TARGETS = (b"http://x:99999/", b"http:///predict", b"http://[::1/predict")
 
+FIRST, REST = ROW[:13], ROW[ROW.index(b",") : -1]  # of a row, around its first value
+NUMBERS = (
+    *(
+        b"1e999",
+        b"-0",
+        b"0e0",
+        b"1e-999",
+        b"1" * 400,
+        b"1e39",
+        b"3.4028235e38",
+        b"3.4028236e38",
+        b"7e-46",
+        b"01",
+        b"+1",
+    ),
+    *(
+        b".5",
+        b"5.",
+        b"1e",
+        b"1E5",
+        b"0x10",
+        b"-Infinity",
+        b"null",
+        b"true",
+        b'"1"',
+        b"[1]",
+        b"1_0",
+        b"--1",
+        b"\xc2\xb21",
+    ),
+    *(b"18446744073709551616", b"0.%s1e61" % (b"0" * 60), b'"\\ud800"', b'"\xed\xa0\x80"', b'"\x00"', b""),
+)
+BODIES = (
+    *(ROW[:-1] + b"," + ROW[1:], ROW[:-1] + b',"features":[1]}', b'{"features":[1],' + ROW[1:], b"\xef\xbb\xbf" + ROW),
+    *(
+        ROW.decode().encode("utf-16"),
+        ROW + b"\0",
+        ROW + b"{}",
+        ROW + b" \n",
+        b"\t" + ROW,
+        b"\x0c" + ROW,
+        ROW[:-2] + b",]}",
+    ),
+    *(
+        b"[" * 4000,
+        b'{"a":' * 700 + b"1" + b"}" * 700,
+        ROW.replace(b"features", b"f\\u0065atures"),
+        b"null",
+        b'"x"',
+        b"[]",
+    ),
+    *(
+        b'{"features":null}',
+        b'{"features":{}}',
+        b'{"fea\\u0000tures":[]}',
+        b'{"\\ud800":1}',
+        ROW[:-1] + b',"\xff":1}',
+        b"   ",
+    ),
+)
+KINDS = (
+    *(b"Application/JSON", b'application/json; charset="utf-8"', b"application/json; charset=latin-1", b"text/json"),
+    *(b"application/json;", b"application/json ;charset=UTF-8", b"application/json, text/plain", b"application/jsonx"),
+    *(b"", b"\xff", b"APPLICATION/OCTET-STREAM", b"application/x-npy; a=b", b"application/vnd.api+json", b"*/*"),
+)
+TARGETS = (
+    *(
+        b"//predict",
+        b"/predict//",
+        b"/./predict",
+        b"/%70redict",
+        b"/predict%2f",
+        b"/predict%00",
+        b"/predict%zz",
+        b"/PREDICT",
+    ),
+    *(
+        b"/predict;a=b",
+        b"/predict?%00",
+        b"/predict?\xc3\xa9",
+        b"HTTP://localhost/predict",
+        b"http://a:b@c/predict",
+        b"*",
+    ),
+    *(b"/predict/batch?", b"/predict/batch?on_error=", b"/predict/batch?on_error=fail&on_error=entry"),
+    *(
+        b"/predict/batch?on%5Ferror=%66ail",
+        b"/predict/batch?on_error=%ff",
+        b"/predict/batch?layout=x&a=b",
+        b"/predict%2fbatch",
+    ),
+    *(
+        b"/v2/models//infer",
+        b"/v2/models/%00/infer",
+        b"/symbols//bars",
+        b"/symbols/a%20b/bars",
+        b"/symbols/../bars",
+        b"/v2/",
+    ),
+)
+PATHS = (
+    *(b"/", b"/health", b"/model/info", b"/predict", b"/predict/demo", b"/predict/batch", b"/predict/bars", b"/reload"),
+    *(b"/metrics", b"/docs", b"/openapi.json", b"/v2", b"/v2/models/random_forest", MODEL, b"/symbols/A", b"/nowhere"),
+)
+WISHES = (
+    *(b"If-None-Match: *", b"If-Match: x", b"If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", b"Range: bytes=0-9"),
+    *(
+        b"Accept-Encoding: identity;q=0, *;q=0",
+        b"Accept-Charset: utf-16",
+        b"Accept: \xff",
+        b"Accept: ,;",
+        b"TE: trailers",
+    ),
+    *(
+        b"traceparent: \xff",
+        b"X-Request-ID: \xe9",
+        b"X-Request-ID: a\tb",
+        b"X: \x80\xff",
+        b"Connection: ,,",
+        b"Trailer: X",
+    ),
+    *(
+        b"X-Request-Deadline-Ms: 1e9",
+        b"X-Request-Deadline-Ms: 9, 9",
+        b"X-Request-Deadline-Ms:",
+        b"Content-Range: bytes 0-1/2",
+    ),
+    b"X-Request-Deadline-Ms: x\r\nX-Request-Deadline-Ms: 60000",
+    b"X-Request-Deadline-Ms: 60000\r\nX-Request-Deadline-Ms: x",
+)
+RARE_BODIES = [FIRST + number + REST + b"}" for number in NUMBERS] + list(BODIES)
+RARE = {
+    "rare JSON": [post(body) for body in RARE_BODIES],
+    "rare JSON of batches": [batch(body.replace(b"[", b"[[", 1).replace(b"]", b"]]", 1)) for body in RARE_BODIES],
+    "rare JSON of inferences": [infer(tensor().replace(b"[[", b"[[%b, " % number, 1)) for number in NUMBERS],
+    "rare JSON elsewhere": [
+        post(body, path=path) for body in BODIES for path in (MODEL, b"/predict/bars", b"/symbols/ABC/bars")
+    ],
+    "rare types": [post(ROW).replace(b"application/json", kind, 1) for kind in KINDS],
+    "rare types of batches": [batch(BATCH, kind=kind) for kind in KINDS],
+    "rare targets": [post(body, path=path) for path in TARGETS for body in (ROW, BATCH)],
+    "rare wishes": [post(ROW, wish) for wish in WISHES],
+    "rare wishes of batches": [batch(BATCH, wish) for wish in WISHES],
+    "every route, all but asked": [
+        post(ROW, path=path).replace(b"POST", method, 1)
+        for path in PATHS
+        for method in (b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE")
+    ],
+}
+
 CONVERSATIONS = {
     **BATCHES,
     **INFERENCES,
     **BARS,
+    **{name: (requests, len(requests)) for name, requests in RARE.items()},
+    **{
+        f"HEAD {path.decode()}": ([post(ROW, b"Connection: close", path=path).replace(b"POST", b"HEAD", 1)], 1)
+        for path in PATHS
+        if path not in (b"/metrics", b"/model/info", b"/docs")  # which are as long as the server has to tell
+    },
     "plain": ([post(ROW)], 1),
     "one after the other": ([post(row) for row in ROWS], 20),
     "pipelined": ([b"".join(post(row) for row in ROWS)], 20),

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ import pytest
 from numpy.typing import NDArray
 from starlette.requests import Request
 
+from bench.in_process import InProcess, TurnLoop, start_application
 from features_fast import FEATURE_NAMES
-from runtime import batch_endpoint
+from runtime import batch_endpoint, batches
+from runtime.asgi_lane import AsgiLane
 from runtime.batch_endpoint import ARROW, NPY, RAW, choose_body, choose_reply
 from runtime.bodies import JSON
+from runtime.lane import FastLane
 from runtime.problems import Problem
 from tests.runtime.conftest import load_as_served, random_rows
+from tests.runtime.conversations import post as request_bytes
 from tests.serving import Connection, Reply, RunningServer, running_server
 
 ROWS = random_rows(40, 22, seed=14)
@@ -119,6 +123,30 @@ def test_large_batches_are_answered_turn_by_turn(forest_path: Path) -> None:
         counted = connection.request("GET", "/metrics").body.decode().splitlines()
     predictions = [float(line.split()[1]) for line in counted if line.startswith("predictions_total{")]
     assert sum(predictions) == 90_000
+
+
+@pytest.mark.parametrize("lane", [FastLane, AsgiLane])
+def test_a_batch_ends_between_two_turns_where_its_client_may_have_left(
+    lane: type[AsgiLane], forest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = TurnLoop()
+    application = start_application(forest_path, tmp_path, loop)
+    rows = random_rows(2 * application.worker.model.predictor.chunk_rows + 1, 22, seed=16)
+    turns: list[object] = []
+
+    async def take_turn(work: Callable[[], object]) -> object:
+        turns.append(work())
+        client.send_no_more()
+        return turns[-1]
+
+    monkeypatch.setattr(application.worker, "run_batch", take_turn)
+    monkeypatch.setattr(batches, "TURN_SECONDS", -1.0)
+    whole = request_bytes(rows.tobytes(), path=b"/predict/batch").replace(JSON.encode(), RAW.encode())
+    client = InProcess(application, lane, loop)
+    reply = client.ask(whole)
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert b"the client left before the reply" in reply
+    assert turns == [None]  # the first of three, and then it was not done
 
 
 def test_batches_give_way_to_the_event_loop(server: RunningServer, connection: Connection) -> None:

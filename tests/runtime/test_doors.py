@@ -9,7 +9,7 @@ from tests.runtime.conftest import LANES, TOKENS
 from tests.runtime.conversations import ROW, ROWS, post, replies
 from tests.runtime.guarded import BATCH, BEARER, ask, status
 from tests.runtime.test_server import start_and_fail
-from tests.serving import RunningServer, free_port, running_server, self_signed
+from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, self_signed
 
 
 def test_predictions_are_for_those_who_have_a_token(guarded: RunningServer) -> None:
@@ -123,3 +123,16 @@ def test_all_is_served_over_tls(lane: str, forest_path: Path, tmp_path: Path) ->
                 assert client.post("/predict", row).json()["prediction_label"] in ("DOWN", "UP")
         assert ask(server, post(ROW)) == b""  # no word without TLS
         assert server.stop() == 0
+
+
+def test_a_client_that_stops_in_its_handshake_loses_its_connection(forest_path: Path, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    files = {"TLS_CERT_FILE": str(certificate), "TLS_KEY_FILE": str(key)}
+    with running_server(forest_path, HEADER_SECONDS="1", **files) as server:
+        for beginning in (b"", b"\x16\x03\x01\x02"):
+            with server.raw() as stream:
+                stream.sendall(beginning)
+                stream.settimeout(DEADLINE_SECONDS / 2)  # uvloop's own patience is a minute
+                assert stream.recv(1) == b""
+        assert server.request("GET", "/health/live").status == 200
+        assert "Traceback" not in "".join(server.log)

@@ -1,5 +1,6 @@
 """Framing on the wire, alike on both lanes: what two readers could take for two things is refused."""
 
+import re
 import select
 import socket
 
@@ -95,6 +96,22 @@ def test_what_is_hostile_is_refused_and_its_connection_ends(
             assert b"\r\nconnection: close\r\n" in reply
             assert stream.recv(1) == b""
     assert guarded.request("GET", "/health/live").status == 200
+
+
+def test_a_method_that_nobody_knows_is_told_from_rubbish_behind_others_too(guarded: RunningServer) -> None:
+    row, brew = post(ROW, BEARER), HOSTILE["a method that nobody knows"][0]
+    others = (
+        *(row, row * 3, CHUNKS + chunked(ROW, 9), post(brew, BEARER), post(BATCH, BEARER, path=WAITING)),
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    for before in others:
+        for last, expected in ((brew, b"501"), (b"post / HTTP/1.1\r\n", b"501"), (b"\0", b"400"), (b"BREW", b"400")):
+            with guarded.raw() as stream:
+                stream.sendall(before + last)
+                answers = replies(stream, 9)
+            found = re.findall(rb"HTTP/1.1 (\d+)", answers)
+            assert found[-1] == expected
+            assert len(found) == before.count(b"Host") - before.count(b"BREW-TEA") + 1
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -1,12 +1,14 @@
 """Ids and deadlines on the wire, alike on both lanes: each request has its own."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.runtime.conversations import ROW, post, replies
+from tests.runtime.conftest import LANES
+from tests.runtime.conversations import ROW, chunked, post, replies
 from tests.runtime.guarded import BATCH, BEARER, WAITING, ask, rejected, status
-from tests.serving import RunningServer
+from tests.serving import RunningServer, running_server
 
 
 def test_ids_are_returned_where_they_are_safe_and_replaced_where_not(guarded: RunningServer) -> None:
@@ -56,11 +58,11 @@ def expect_its_id(server: RunningServer, path: bytes, request_bytes: bytes, expe
 
 
 def test_a_line_that_is_no_request_has_not_the_id_of_the_one_before(guarded: RunningServer) -> None:
-    for lines in (b"\x00\r\n\r\n", b"get / HTTP/1.1\r\n\r\n"):
+    for lines, expected in ((b"\x00\r\n\r\n", b"400"), (b"get / HTTP/1.1\r\n\r\n", b"501")):
         with guarded.raw() as stream:
             stream.sendall(post(ROW, BEARER, b"X-Request-ID: before") + lines)
             answers = replies(stream, 2)
-        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"400"]
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", expected]
         assert answers.count(b"x-request-id") == 1
 
 
@@ -72,6 +74,24 @@ def test_a_deadline_that_has_passed_is_a_504_and_no_prediction(guarded: RunningS
         late = post(body, BEARER, b"X-Request-Deadline-Ms: 0", path=path)
         assert status(ask(guarded, late)) == 504
     assert rejected(guarded, "deadline") == before + 2
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_body_that_is_slower_than_its_deadline_is_not_waited_for(lane: str, forest_path: Path) -> None:
+    deadline = b"X-Request-Deadline-Ms: 50"
+    chunks = post(b"", deadline, b"Transfer-Encoding: chunked", length=False) + chunked(ROW, 9)
+    requests = [chunks, *(post(BATCH, deadline, path=path) for path in (b"/predict/batch", WAITING))]
+    with running_server(forest_path, LANE=lane) as server:
+        for late in (post(ROW, deadline), *requests):
+            with server.raw() as stream:
+                stream.sendall(post(ROW) + late[:-1])
+                answers = replies(stream, 2)
+                assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"504"]
+                assert b"connection: close" not in answers
+                stream.sendall(late[-1:] + post(ROW))
+                assert status(replies(stream, 1)) == 200
+        assert rejected(server, "deadline") == 4
+        assert rejected(server, "slow") == 0
 
 
 def test_a_pipelined_request_has_not_the_deadline_and_the_id_of_the_one_before(guarded: RunningServer) -> None:

@@ -49,7 +49,9 @@ from tests.runtime.conversations import (
 from tests.serving import DEADLINE_SECONDS, RunningServer, running_server
 
 LIMITS = {"MAX_BODY_BYTES": "4096", "MAX_BATCH_ROWS": "50"}
-_VARIES = re.compile(rb'(?<=\r\ndate: )[^\r]*|(?<="timestamp":")[^"]*', re.IGNORECASE)
+_VARIES = re.compile(
+    rb'(?<=\r\ndate: )[^\r]*|(?<="timestamp":")[^"]*|(?<=\r\nx-request-id: )[0-9a-f]{32}(?=\r)', re.IGNORECASE
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """The end of a connection on the wire, alike on both lanes: a client reads its reply, whatever it still sends."""
 
 import json
+import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -13,9 +15,10 @@ import pytest
 from runtime.lingering import LINGER_BYTES
 from tests.bars import FIELDS, arrays
 from tests.runtime.conversations import ROW, chunked, post
-from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, wait_until
+from tests.serving import DEADLINE_SECONDS, RunningServer, running_server, self_signed, wait_until
 
 LANES = ("fast", "asgi")
+BOUNDS = {"MAX_BODY_BYTES": "65536", "MAX_HEADER_BYTES": "4096", "HEADER_SECONDS": "1", "BODY_SECONDS": "1"}
 MORE = b"x" * 2**22
 """Far more than what a socket holds that nobody reads: to send all of it, the server has to take it."""
 
@@ -23,8 +26,7 @@ MORE = b"x" * 2**22
 @pytest.fixture(scope="module", params=LANES)
 def server(request: pytest.FixtureRequest, forest_path: Path) -> Iterator[RunningServer]:
     """A server with small bounds."""
-    bounds = {"MAX_BODY_BYTES": "65536", "MAX_HEADER_BYTES": "4096", "HEADER_SECONDS": "1", "BODY_SECONDS": "1"}
-    with running_server(forest_path, LANE=request.param, **bounds) as running:
+    with running_server(forest_path, LANE=request.param, **BOUNDS) as running:
         yield running
 
 
@@ -84,6 +86,60 @@ def test_a_client_that_stops_and_sends_on_reads_why(server: RunningServer) -> No
             reply = stream.recv(1 << 16)
             stream.sendall(MORE)
             assert (reply + whole_reply(stream)).startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
+
+
+GET = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n"
+BATCH = b'{"features":[' + ROW[12:-1] + b"]}"
+TURN = post(BATCH, path=b"/predict/batch?on_error=fail")
+SLOW = post(ROW, path=b"/predict?")  # by way of the application
+ASKED = {
+    "a row": (post(ROW), [200]),
+    "rows": (post(ROW) * 5, [200] * 5),
+    "rows by the application": (SLOW * 5, [200] * 5),
+    "a short batch": (post(BATCH, path=b"/predict/batch"), [200]),
+    "a batch that takes its turn": (TURN, [200]),
+    "a page": (GET, [200]),
+    "a mixture": (post(ROW) + TURN + post(ROW) + GET + SLOW, [200] * 5),
+    "the last request of a connection": (post(ROW, b"Connection: close", path=b"/predict?"), [200]),
+    "what is refused behind others": (TURN + post(ROW) + b"\0", [200, 200, 400]),
+    "half a head": (b"POST /pre", []),
+    "half a body": (post(ROW)[:-1], []),
+    "half a body behind a row": (post(ROW) + post(ROW)[:-1], [200]),
+    "half a batch": (TURN[:-1], []),
+    "half a chunk": (BROKEN_CHUNK[:-1] + b"5\r\n{", []),
+    "nothing": (b"", []),
+}
+
+
+@pytest.mark.parametrize(("asked", "statuses"), ASKED.values(), ids=ASKED.keys())
+def test_what_was_asked_to_its_end_is_answered_where_a_client_sends_no_more(
+    server: RunningServer, asked: bytes, statuses: list[int]
+) -> None:
+    with server.raw() as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # so that the end comes with what is before it
+        stream.sendall(asked)
+        stream.shutdown(socket.SHUT_WR)
+        answers = whole_reply(stream)
+    assert [int(code) for code in re.findall(rb"HTTP/1.1 (\d+)", answers)] == statuses
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_over_tls_a_client_that_sends_on_reads_its_reply_and_a_goodbye(
+    lane: str, forest_path: Path, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    files = {"TLS_CERT_FILE": str(certificate), "TLS_KEY_FILE": str(key)}
+    trusting = ssl.create_default_context(cafile=certificate)
+    with running_server(forest_path, LANE=lane, **BOUNDS, **files) as server:
+        for name, (request_bytes, status) in REFUSED.items():
+            with (
+                server.raw() as plain,
+                trusting.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as stream,
+            ):
+                stream.sendall(request_bytes + MORE)
+                reply = whole_reply(stream)
+            assert reply.startswith(b"HTTP/1.1 %d " % status), name
+        assert "Traceback" not in "".join(server.log)
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -1,5 +1,6 @@
 """Metrics: equal to a plain twin, summed over workers, and kept when a worker is replaced."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -145,6 +146,18 @@ def test_a_scrape_shows_all_workers_and_a_replaced_one_loses_nothing(tmp_path: P
     assert samples["predictions_total", (("label", "UP"),)] == 7
     assert samples["requests_in_flight", ()] == 0  # the dead worker's requests are gone with it
     assert first[PID] == successor[PID]
+
+
+def test_a_worker_that_has_ended_is_none_also_before_its_parent_has_seen_that(tmp_path: Path) -> None:
+    board = Board(tmp_path, WORDS)
+    slot = board.claim()
+    slot[SERVING] = 1
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        slot[PID] = process.pid
+        assert Path(f"/proc/{process.pid}").exists()
+        assert not board.live()
+        assert scrape(board)["workers_ready", ()] == 0
 
 
 def test_two_live_workers_have_two_slots(tmp_path: Path) -> None:

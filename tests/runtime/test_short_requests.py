@@ -24,6 +24,7 @@ from runtime.short_requests import BATCH, MOST_BYTES, short_request
 from runtime.worker import Worker
 from tests.bars import columns
 from tests.runtime.conftest import random_rows
+from tests.runtime.conversations import ROW, post
 
 ROWS = random_rows(30, 22, seed=9)
 PATH, MODEL = BATCH.encode(), b"/v2/models/random_forest/infer"
@@ -156,26 +157,35 @@ def test_predictions_are_those_of_rows_alone(connection: InProcess, worker: Work
         assert np.array_equal(np.array(found, np.float32), alone)
 
 
+@pytest.mark.parametrize("whole", [request(ROWS.tobytes(), RAW), post(ROW)], ids=["batch", "row"])
+@pytest.mark.parametrize("lane", [FastLane, AsgiLane])
 def test_an_error_that_no_one_expects_is_a_500_and_a_line_in_the_log(
-    application: Application, loop: TurnLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lane: type[AsgiLane],
+    whole: bytes,
+    application: Application,
+    loop: TurnLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     worker = application.worker
 
-    def broken(rows: object) -> None:
+    def broken(*rows: object) -> None:
         raise RuntimeError("the engine broke")
 
     async def run_here(work: Callable[[], object]) -> object:
         return work()  # there is no event loop that waits for a thread
 
-    whole = request(ROWS.tobytes(), RAW)
+    connection = InProcess(application, lane, loop)
+    monkeypatch.setattr(worker, "run_batch", run_here)
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-        patch.setattr(worker.model.predictor.engine, "predict", broken)
-        patch.setattr(worker, "run_batch", run_here)
-        reply = InProcess(application, FastLane, loop).ask(whole)
+        for name in ("predict", "predict_one"):
+            patch.setattr(worker.model.predictor.engine, name, broken)
+        reply = connection.ask(whole)
     assert reply.startswith(b"HTTP/1.1 500 ")
     assert b"engine broke" not in reply
-    assert "the engine broke" in caplog.text
-    assert re.match(rb"HTTP/1.1 200 ", InProcess(application, FastLane, loop).ask(whole))
+    assert b"connection: close" not in reply
+    assert caplog.text.count("RuntimeError: the engine broke") == 1
+    assert re.match(rb"HTTP/1.1 200 ", connection.ask(whole))
 
 
 def test_rows_are_observed_once_and_where_they_are_answered_alone(
