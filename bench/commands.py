@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -30,7 +31,8 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Load a running server with different rows, check every reply, and report latencies. Requests are due at a\n"
         "rate of their own (open loop); a latency counts from when its request was due. Exit status 0 when the load\n"
-        "passed, 1 when a reply was wrong, an objective was missed or the server could not be reached, 2 for bad usage."
+        "passed, 1 when a reply was wrong, an objective was missed or the server could not be reached, 2 for bad\n"
+        "usage. A server that asks for a token gets that of $PREDICT_TOKEN, which no report shows."
     )
     parser.epilog = (
         "examples:\n"
@@ -101,6 +103,7 @@ def _load(options: argparse.Namespace) -> int:
         pid=options.pid,
         timeout=options.timeout,
         sleeps=options.sleep,
+        token=_token(options.refuse),
     )
     made = machine.describe(machine.own_command())
     steps = Load(plan, shown=sys.stderr.isatty()).measure()
@@ -121,6 +124,14 @@ def _load(options: argparse.Namespace) -> int:
         write_report(options.report, report)
     print(json.dumps(report) if options.json else render_text(report))
     return 0 if verdict["passed"] else 1
+
+
+def _token(refuse: Callable[[str], object]) -> str:
+    """Return the token for predictions; it has no flag, because reports show the command."""
+    token = os.environ.get("PREDICT_TOKEN", "")
+    if not re.fullmatch("[!-~]*", token):
+        refuse("PREDICT_TOKEN: expected printable ASCII without blanks")
+    return token
 
 
 def _check_load(options: argparse.Namespace, refuse: Callable[[str], object]) -> None:

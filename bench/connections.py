@@ -220,8 +220,16 @@ class Sockets:
         self._poll.close()
 
 
-def post(path: str, body: bytes, host: str = "localhost", kind: str = "application/json", accept: str = "") -> bytes:
+def post(
+    path: str,
+    body: bytes,
+    host: str = "localhost",
+    kind: str = "application/json",
+    accept: str = "",
+    token: str = "",
+) -> bytes:
     """Return the bytes of a request that posts a body."""
     asked = f"Accept: {accept}\r\n" if accept else ""
+    asked += f"Authorization: Bearer {token}\r\n" if token else ""
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\n{asked}Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body

@@ -63,6 +63,8 @@ class Plan:
         Seconds without any reply after which the load gives up.
     sleeps : bool
         Whether the client leaves its core to others while nothing is due.
+    token : str
+        Bearer token of the requests, or nothing.
     """
 
     url: SplitResult
@@ -83,6 +85,7 @@ class Plan:
     pid: int = 0
     timeout: float = 10.0
     sleeps: bool = False
+    token: str = ""
 
     @property
     def route(self) -> str:
@@ -183,11 +186,11 @@ class Load:
         self._plan = plan
         self._shown = shown
         reference = Reference(plan.model) if plan.model is not None else None
-        described = reference.described if reference else payloads.describe(plan.url)
+        described = reference.described if reference else payloads.describe(plan.url, plan.token)
         if plan.data is not None:
             known = payloads.read_rows(plan.data, described.features)
         else:
-            known = reference.golden if reference else payloads.example_rows(plan.url)
+            known = reference.golden if reference else payloads.example_rows(plan.url, plan.token)
         width = max(1, plan.rows)
         rows = payloads.choose(known, plan.bodies * width, plan.seed)
         expected = reference.predict(rows).reshape(plan.bodies, width, -1) if reference else None
@@ -197,8 +200,9 @@ class Load:
     def _request(self, rows: NDArray[np.float32]) -> bytes:
         plan = self._plan
         if plan.npy:
-            return post(plan.route, payloads.npy_body(rows), plan.url.netloc, _NPY, _NPY)
-        return post(plan.route, payloads.json_body(rows if plan.rows else rows[0]), plan.url.netloc)
+            return post(plan.route, payloads.npy_body(rows), plan.url.netloc, _NPY, _NPY, plan.token)
+        body = payloads.json_body(rows if plan.rows else rows[0])
+        return post(plan.route, body, plan.url.netloc, token=plan.token)
 
     def measure(self) -> list[dict[str, Any]]:
         """Measure all steps, and return what a report says of each."""

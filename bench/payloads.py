@@ -44,11 +44,12 @@ class Described:
     version: str
 
 
-def fetch(url: SplitResult, path: str) -> Any:
+def fetch(url: SplitResult, path: str, token: str = "") -> Any:
     """Return the JSON that a server answers a GET with; raises MeasureError."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=_TRIES_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -63,9 +64,9 @@ def fetch(url: SplitResult, path: str) -> Any:
         raise MeasureError(f"{url.netloc}: {path}: expected JSON, got {content[:80]!r}") from None
 
 
-def describe(url: SplitResult) -> Described:
+def describe(url: SplitResult, token: str = "") -> Described:
     """Ask `/model/info` for the features and labels of the served model; raises MeasureError."""
-    info = fetch(url, "/model/info")
+    info = fetch(url, "/model/info", token)
     try:
         return msgspec.convert(
             {"features": info["feature_names"], "labels": info["labels"], "version": info["version"]}, Described
@@ -74,9 +75,9 @@ def describe(url: SplitResult) -> Described:
         raise MeasureError(f"{url.netloc}: /model/info lacks features, labels or version: {error}") from None
 
 
-def example_rows(url: SplitResult) -> NDArray[np.float32]:
+def example_rows(url: SplitResult, token: str = "") -> NDArray[np.float32]:
     """Return the one row that `/openapi.json` shows, float32 (1, features); raises MeasureError."""
-    document = fetch(url, "/openapi.json")
+    document = fetch(url, "/openapi.json", token)
     try:
         body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
         shown = [example["value"]["features"] for example in body["examples"].values()]

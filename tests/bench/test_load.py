@@ -67,6 +67,24 @@ def test_every_reply_of_a_real_server_is_right(
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
 
 
+def test_a_guarded_server_gets_the_token_that_no_report_shows(
+    sp500_model: Callable[[str], Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(sp500_model("random_forest"), PREDICT_TOKENS="s3cret") as guarded:
+        url = f"http://127.0.0.1:{guarded.port}"
+        assert tickline.main(["load", url, "--closed", "--duration", "0.2", "--warm-up", "0"]) == 1
+        assert "expected status 200, got 401" in capsys.readouterr().err
+        monkeypatch.setenv("PREDICT_TOKEN", "s3cret")
+        for form in ([], ["--rows", "20", "--format", "npy", "--bodies", "9"]):
+            report = report_of(capsys, url, "--closed", "--duration", "0.2", "--warm-up", "0", *form)
+            assert report["verdict"]["passed"]
+            assert "s3cret" not in json.dumps(report)
+    monkeypatch.setenv("PREDICT_TOKEN", "two words\n")
+    with pytest.raises(SystemExit):
+        tickline.main(["load", url, "--closed"])
+    assert "PREDICT_TOKEN: expected printable ASCII" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["json", "npy"])
 def test_batches_of_a_real_server_are_right(
     form: str, server: RunningServer, sp500_model: Callable[[str], Path], capsys: Capture
