@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 DEADLINE_SECONDS = 60.0
+LAST_WORDS_SECONDS = 5.0
 
 
 class Reply:
@@ -82,10 +83,11 @@ class RunningServer:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._changed:
-                self.log.append(line)
-                self._changed.notify_all()
+        with suppress(ValueError):  # the test is over, which closes the log
+            for line in self.process.stderr:
+                with self._changed:
+                    self.log.append(line)
+                    self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
 
@@ -99,6 +101,9 @@ class RunningServer:
 
         with self._changed:
             self._changed.wait_for(look, DEADLINE_SECONDS)
+        if not found:  # what a process that has ended wrote last may not have been read yet
+            self._reader.join(LAST_WORDS_SECONDS)
+            look()
         assert found, f"no line matches {pattern!r} in:\n{''.join(self.log)}"
         return found[0]
 
