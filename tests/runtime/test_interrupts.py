@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ INTERRUPTING = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 INTERRUPTING_FIRST_WORKER = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 
 if "--multiprocessing-fork" in sys.orig_argv:
     try:
@@ -25,6 +28,16 @@ if "--multiprocessing-fork" in sys.orig_argv:
         os.killpg(0, signal.SIGINT)
 """
 """What a terminal does at Ctrl-C: the whole group gets the signal, here when the first worker has just begun."""
+
+
+@pytest.fixture
+def unhandled() -> Iterator[None]:
+    """Have nobody handle the signals: an application that another test ran in this process may have begun to."""
+    defaults: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def run(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
@@ -56,6 +69,7 @@ def test_workers_that_start_leave_it_to_their_supervisor(forest_path: Path, tmp_
     assert ended.returncode == 0
 
 
+@pytest.mark.usefixtures("unhandled")
 @pytest.mark.parametrize(
     ("number", "ending"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["SIGINT", "SIGTERM"]
 )
