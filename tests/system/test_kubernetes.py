@@ -291,6 +291,7 @@ def test_selectors_find_the_pods_and_everything_has_its_namespace() -> None:
         ):
             assert selector.items() <= labels.items()
         assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert policy["ingress"][0]["ports"] == [{"port": container()["ports"][0]["containerPort"], "protocol": "TCP"}]
         assert not policy.get("egress")
         for each in objects:
             assert each["metadata"].get("namespace", NAMESPACE) == NAMESPACE

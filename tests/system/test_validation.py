@@ -15,7 +15,7 @@ DOCKERFILES = ("Dockerfile", "deploy/train/Dockerfile", "deploy/mlflow/Dockerfil
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy" / "kubernetes" / "overlays").iterdir())
 KUBERNETES = "1.34"
 CHECKOV = (TOOLS / "checkov", "--config-file", "tests/system/checkov.yaml")
-CUSTOM_KINDS = {"PrometheusRule", "ScaledObject", "ServiceMonitor"}
+CUSTOM_KINDS = {"PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 """Kinds of which the schemas of Kubernetes know nothing; other tests check their fields."""
 
 
