@@ -31,8 +31,8 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Load a running server with different rows, check every reply, and report latencies. Requests are due at a\n"
         "rate of their own (open loop); a latency counts from when its request was due. Exit status 0 when the load\n"
-        "passed, 1 when a reply was wrong, an objective was missed or the server could not be reached, 2 for bad\n"
-        "usage. A server that asks for a token gets that of $PREDICT_TOKEN, which no report shows."
+        "passed, 1 when a reply was wrong, an objective was missed or the server could not be reached to the end,\n"
+        "2 for bad usage. A server that asks for a token gets that of $PREDICT_TOKEN, which no report shows."
     )
     parser.epilog = (
         "examples:\n"

@@ -142,7 +142,7 @@ class Progress:
 
 
 class Watch:
-    """Takes the replies of a step: checks them when there is time, and shows progress.
+    """Takes the replies of a step: checks them when there is time, shows progress, and knows who had none in the end.
 
     Parameters
     ----------
@@ -150,16 +150,29 @@ class Watch:
         Checks replies.
     progress : Progress
         Shows progress.
+
+    Attributes
+    ----------
+    begin, answered : float
+        When the step began, and when the last reply of the server came, by `time.perf_counter`.
+    unanswered : int
+        Requests after that one which had no reply.
     """
 
     def __init__(self, inbox: Inbox, progress: Progress) -> None:
         self._inbox = inbox
         self._progress = progress
+        self.begin = self.answered = time.perf_counter()
+        self.unanswered = 0
 
     def reply(self, number: int, latency: float, reply: Reply) -> None:
         """Keep a reply."""
         self._inbox.take(number, reply)
         self._progress.add(latency)
+        if reply.status:
+            self.answered, self.unanswered = time.perf_counter(), 0
+        else:
+            self.unanswered += 1
 
     def idle(self, spare: float) -> bool:
         """Show progress or check a reply."""
@@ -205,13 +218,17 @@ class Load:
         return post(plan.route, body, plan.url.netloc, token=plan.token)
 
     def measure(self) -> list[dict[str, Any]]:
-        """Measure all steps, and return what a report says of each."""
+        """Measure all steps, or as many as there is a server for, and return what a report says of each."""
         plan = self._plan
         steps = [self._step(0.0)] if plan.closed or plan.sweep else []
         rates: Sequence[float] = plan.rates
         if plan.sweep:
             rates = [float(f"{share * steps[0]['rate']:.3g}") for share in SHARES]
-        return steps + [self._step(rate) for rate in rates]
+        for rate in rates:
+            if steps and steps[-1]["silence"]:
+                break
+            steps.append(self._step(rate))
+        return steps
 
     def _step(self, rate: float) -> dict[str, Any]:
         """Measure at a rate, or in a closed loop where the rate is 0."""
@@ -225,12 +242,17 @@ class Load:
                 raise MeasureError(f"{plan.url.netloc}: no request of the warm-up was answered: {fault}: {detail}")
         inbox = Inbox(self.checker)
         before = tree_cpu_seconds(plan.pid) if plan.pid else 0.0
-        outcome = self._drive(rate, plan.duration, inbox, name)
+        outcome, silence = self._drive(rate, plan.duration, inbox, name)
         cpu = tree_cpu_seconds(plan.pid) - before if plan.pid else 0.0
-        return _describe(outcome, rate, inbox, plan, cpu)
+        return _describe(outcome, rate, inbox, plan, cpu) | {"silence": silence}
 
-    def _drive(self, rate: float, seconds: float, inbox: Inbox, name: str) -> Outcome:
-        """Send for some seconds over connections of their own, so that no late reply is taken for another one."""
+    def _drive(
+        self, rate: float, seconds: float, inbox: Inbox, name: str
+    ) -> tuple[Outcome, dict[str, float | str] | None]:
+        """Send for some seconds over connections of their own, so that no late reply is taken for another one.
+
+        Return what was found, and since when the server is silent, where it is.
+        """
         plan = self._plan
         transport = Sockets(plan.url.hostname or "", plan.url.port or 80, plan.connections)
         progress = Progress(name, self._shown)
@@ -255,8 +277,24 @@ class Load:
         finally:
             transport.close()
             progress.close()
+        silence = self._silence(watch)
         inbox.close()
-        return outcome
+        return outcome, silence
+
+    def _silence(self, watch: Watch) -> dict[str, float | str] | None:
+        """Return from which second of a step on how many requests had no reply, and why, if the server is gone."""
+        plan = self._plan
+        if not watch.unanswered:
+            return None
+        reason = f"no reply for {plan.timeout:g} s"
+        if time.perf_counter() - watch.answered < plan.timeout:
+            try:
+                Sockets(plan.url.hostname or "", plan.url.port or 80, 1).close()
+            except MeasureError as error:
+                reason = str(error)
+            else:
+                return None  # it has lost connections, and takes others
+        return {"after": watch.answered - watch.begin, "requests": watch.unanswered, "reason": reason}
 
 
 def _describe(outcome: Outcome, rate: float, inbox: Inbox, plan: Plan, cpu: float) -> dict[str, Any]:

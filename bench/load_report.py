@@ -16,9 +16,9 @@ _SHOWN = ("p50", "p90", "p99", "p99.9", "max")
 def judge(steps: Sequence[dict[str, Any]], objectives: Sequence[Objective], sweep: bool) -> dict[str, Any]:
     """Return whether a load passed.
 
-    Wrong replies fail it whatever is asked for, and so does any other error unless an objective says how many are
-    allowed. Objectives must hold in every step; in a sweep, which is meant to go beyond what a server can do, in one
-    of the open-loop steps at least.
+    Wrong replies fail it whatever is asked for, and so does a server that is gone before the end. Any other error
+    fails it unless an objective says how many are allowed. Objectives must hold in every step; in a sweep, which is
+    meant to go beyond what a server can do, in one of the open-loop steps at least.
     """
     asked = list(objectives)
     if not any(objective.name == "errors" for objective in asked):
@@ -39,7 +39,7 @@ def judge(steps: Sequence[dict[str, Any]], objectives: Sequence[Objective], swee
         "objectives": found,
         "highest_rate": max(rates, default=None),
         "wrong": wrong,
-        "passed": not wrong and (any(measured) if sweep else all(measured)),
+        "passed": not wrong and not steps[-1]["silence"] and (any(measured) if sweep else all(measured)),
     }
 
 
@@ -62,7 +62,9 @@ def render_text(report: dict[str, Any]) -> str:
             text.append(f"{count:,} x {fault}" + (f", such as: {example}" if example else ""))
         if step["faults"]:
             text.append("the latencies are of all requests: those that failed count with the time that it took them")
-        if step["client"]["is_limit"]:
+        if step["silence"]:
+            text.append(_gone(step["silence"]))
+        elif step["client"]["is_limit"]:
             text.append(_limit(step))
     for one in verdict["objectives"]:
         held = sum(one["held"])
@@ -91,13 +93,22 @@ def _line(step: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _gone(silence: dict[str, Any]) -> str:
+    return (
+        f"the server was gone {seconds(silence['after'])} after the begin of this step: {silence['reason']}; "
+        f"{silence['requests']:,} requests from then on had no reply, and what was to follow is not measured"
+    )
+
+
 def _limit(step: dict[str, Any]) -> str:
     client = step["client"]
-    return (
+    words = (
         f"at {step['offered']:,.0f} requests/s this client is itself the limit: it was at work {client['busy']:.0%} "
-        f"of the time and sent 99 % of the requests within {seconds(client['delay']['p99'])} of when it could; "
-        "the server is better than these latencies say"
+        f"of the time and sent 99 % of the requests within {seconds(client['delay']['p99'])} of when it could"
     )
+    if step["errors"]:  # which may be what kept it at work
+        return words
+    return f"{words}; the server is better than these latencies say"
 
 
 def seconds(value: float) -> str:

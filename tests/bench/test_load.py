@@ -1,6 +1,8 @@
 """`tickline load` as a person or a script calls it: on a real server, and on servers that are wrong on purpose."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,9 @@ import numpy as np
 import pytest
 
 import tickline
+from bench.connections import Reply
+from bench.load import Watch
+from bench.load_report import render_text
 from tests.bench.loopback import loopback, reply
 from tests.serving import RunningServer, running_server
 
@@ -121,6 +126,47 @@ def test_another_model_than_the_file_is_found(
     (step,) = report["steps"]
     assert step["faults"] == {"another probability": step["wrong"]}
     assert step["wrong"] > 40
+
+
+@pytest.mark.parametrize("loop", ["--closed", "--rate=2000"])
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_a_server_that_is_gone_in_the_middle_is_what_the_report_tells(
+    loop: str,
+    end: str,
+    sp500_model: Callable[[str], Path],
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = 0
+    with running_server(sp500_model("random_forest")) as running:
+        take = Watch.reply
+
+        def take_and_end(watch: Watch, number: int, latency: float, reply: Reply) -> None:
+            nonlocal answered
+            take(watch, number, latency, reply)
+            answered += 1
+            if answered == 300:
+                os.kill(running.process.pid, signal.SIGSTOP if end == "stopped" else signal.SIGKILL)
+                if end == "killed":
+                    running.wait_until_silent()
+
+        monkeypatch.setattr(Watch, "reply", take_and_end)
+        url = f"http://127.0.0.1:{running.port}"
+        follow = [] if loop == "--closed" else ["--rate", "2000,3000"]
+        options = ["--duration", "0.5", "--warm-up", "0", "--timeout", "0.5", "--slo", "errors=100%"]
+        try:
+            report = report_of(capsys, url, loop, *follow, *options, status=1)
+        finally:
+            if end == "stopped":
+                os.kill(running.process.pid, signal.SIGCONT)
+    (step,) = report["steps"]
+    assert step["silence"]["requests"] == step["errors"] > 0
+    reason = f"127.0.0.1:{running.port}: no connection: Connection refused" if end == "killed" else "no reply for 0.5 s"
+    assert step["silence"]["reason"] == reason
+    assert step["silence"]["after"] > 0
+    text = render_text(report)
+    assert f"after the begin of this step: {reason}; {step['errors']:,} requests from then on had no reply" in text
+    assert "better" not in text
 
 
 def serving(predict: Callable[[int], bytes | None]) -> Callable[[bytes, bytes], bytes | None]:
