@@ -83,7 +83,10 @@ def _load(options: argparse.Namespace) -> int:
     from bench import machine
     from bench.load import Load, Plan
     from bench.load_report import judge, render_text, write_report
+    from features_fast.atomic_file import check_folder
 
+    if options.report:
+        check_folder(options.report)
     plan = Plan(
         url=options.url,
         rates=options.rate or (),
@@ -205,6 +208,8 @@ def _bench(options: argparse.Namespace) -> int:
     from bench import gate, gate_baseline, machine
     from bench.suites import GATED, SMOKE
 
+    if options.save:
+        gate_baseline.check(options.save)
     begin = time.perf_counter()
 
     def progress(what: str) -> None:

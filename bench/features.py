@@ -20,6 +20,7 @@ from bench.feature_peers import Bars, pandas_columns, talib_columns
 from bench.goals import judge
 from bench.machine import processor
 from bench.other_work import QUIET, OtherWork, wait_for_quiet
+from bench.outputs import output_file, write_output
 from features_fast import FEATURE_NAMES, Stream, backend, compute, compute_last, compute_panel
 
 _CACHE = 1 << 25
@@ -255,10 +256,10 @@ took meanwhile; each line waits up to 20 s for less than {QUIET:.0%}. Two cores 
 def main(arguments: list[str]) -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.features", description="Measure the kernels for features.")
-    parser.add_argument("file", nargs="?", type=Path, default=TABLE, help="of the table (default: the document)")
+    parser.add_argument("file", nargs="?", type=output_file, default=TABLE, help="of the table (default: the document)")
     parser.add_argument("tickers", nargs="?", type=int, default=5_000, help="of the panel (default: %(default)s)")
     options = parser.parse_args(arguments)
-    options.file.write_text(table(options.tickers))
+    write_output(options.file, table(options.tickers))
 
 
 if __name__ == "__main__":

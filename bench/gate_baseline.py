@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.outputs import write_output
 from bench.servers import MeasureError
+from features_fast.atomic_file import check_file
 
 Ratios = dict[str, list[float]]
 """Ratios by the name of the work, one a process."""
@@ -49,6 +51,13 @@ def load(path: Path, identity: str) -> Baseline:
     return found.get(identity) or max(found.values(), key=lambda baseline: str(baseline.made["date"]))
 
 
+def check(path: Path) -> None:
+    """Raise the OSError or MeasureError that `save` would, before minutes of measuring."""
+    check_file(path)
+    if path.exists():
+        _read(path)
+
+
 def save(path: Path, baseline: Baseline) -> None:
     """Write what a machine measured in the place of what it did before; that of other machines stays.
 
@@ -57,9 +66,8 @@ def save(path: Path, baseline: Baseline) -> None:
     known = _read(path) if path.exists() else {}
     rounded = {name: [float(f"{ratio:.4g}") for ratio in processes] for name, processes in baseline.ratios.items()}
     known[baseline.made["identity"]] = Baseline(baseline.made, rounded)
-    path.parent.mkdir(parents=True, exist_ok=True)
     machines = ",\n".join(f"{json.dumps(identity)}: {_text(one)}" for identity, one in sorted(known.items()))
-    path.write_text(f"{{\n{machines}\n}}\n")
+    write_output(path, f"{{\n{machines}\n}}\n")
 
 
 def _text(baseline: Baseline) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench import machine, peer_rounds
 from bench.contenders import NGINX, PEERS, Peer
+from bench.outputs import output_file, write_output
 from bench.peer_environments import OURS, ROOT, environment, installed_mebibytes, versions
 from bench.servers import CLIENT_CORE, SERVER_CORE, MeasureError, find_program
 from bench.wire_inputs import FOREST, Inputs, kept_inputs
@@ -99,7 +100,7 @@ class Benchmark:
     def _write(self, found: Results) -> None:
         order = [CEILING, *(peer.key for peer in PEERS)]
         found["servers"] = {key: found["servers"][key] for key in order if key in found["servers"]}
-        self._results.write_text(json.dumps(found, indent=1) + "\n")
+        write_output(self._results, json.dumps(found, indent=1) + "\n")
 
     def _progress(self, what: str) -> None:
         sys.stderr.write(f"{time.perf_counter() - self._begin:4.0f} s  {what}\n")
@@ -136,7 +137,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=int, default=1, help="length of one load (default: 1)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each server is loaded (default: 3)")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the model there, or take the one from there")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="(default: bench/results/peers.json)")
+    parser.add_argument("--results", type=output_file, default=RESULTS, help="(default: bench/results/peers.json)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by an exception, which stops the servers
     try:

@@ -20,6 +20,7 @@ from bench import machine, open_loop
 from bench.contenders import ours
 from bench.control_group import ControlGroup, bounded
 from bench.other_work import OtherWork
+from bench.outputs import output_file, write_output
 from bench.servers import CLIENT_CORE, MeasureError, Server, started
 from bench.wire_inputs import FOREST, LOGISTIC, Inputs, make_inputs
 from bench.wrk import Wrk
@@ -139,7 +140,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cpus", type=float, default=0.5, help="processors' worth of time (default: 0.5)")
     parser.add_argument("--memory", type=int, default=512, help="mebibytes (default: 512)")
     parser.add_argument("--seconds", type=int, default=5, help="length of one load (default: 5)")
-    parser.add_argument("--results", type=Path, help="write the figures there as JSON (bench/results/pod.json)")
+    parser.add_argument("--results", type=output_file, help="write the figures there as JSON (bench/results/pod.json)")
     parser.add_argument("--objective", type=float, default=10.0, help="milliseconds for 99 %% (default: 10)")
     options = parser.parse_args(arguments)
 
@@ -157,7 +158,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if options.results:
         document = {"made": made, "other_work": round(others.share(), 3), **found}
-        options.results.write_text(json.dumps(document, indent=1) + "\n")
+        write_output(options.results, json.dumps(document, indent=1) + "\n")
     return 0
 
 

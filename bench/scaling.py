@@ -23,6 +23,7 @@ from bench.dialects import Form
 from bench.engine_models import SWEEP, Spec
 from bench.engine_time import Engine, timed
 from bench.other_work import OtherWork, wait_for_quiet
+from bench.outputs import output_file, write_output
 from bench.peer_environments import ROOT
 from bench.scaling_models import WIDTHS
 from bench.servers import CLIENT_CORE, SERVER_CORE, MeasureError, Server, started
@@ -197,7 +198,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; may be repeated")
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep models there, or take those from there")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="(default: bench/results/scaling.json)")
+    parser.add_argument("--results", type=output_file, default=RESULTS, help="(default: bench/results/scaling.json)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by an exception, which stops the servers
     known = json.loads(options.results.read_text()) if options.results.exists() else {}
@@ -208,7 +209,7 @@ def main(arguments: list[str]) -> int:
             except MeasureError as error:
                 sys.stderr.write(f"{error}\n")
                 return 1
-            options.results.write_text(json.dumps(known, indent=1) + "\n")
+            write_output(options.results, json.dumps(known, indent=1) + "\n")
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.contenders import FASTAPI, FLASK, GRANIAN
 from bench.machine import processor
+from bench.outputs import output_file, write_output
 from bench.peer_environments import environment, versions
 from bench.servers import CLIENT_CORE, SERVER_CORE, MeasureError, find_program
 from bench.wire_figures import FIGURES, compare
@@ -109,8 +110,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.wire", description="Measure the server against its peers.")
     parser.add_argument("--seconds", type=_positive, default=3, help="length of one measurement (default: 3)")
     parser.add_argument("--rounds", type=_positive, default=3, help="measurements of each kind (default: 3)")
-    parser.add_argument("--output", type=Path, default=TABLE, help="the table (default: docs/serving-benchmark.md)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the medians (default: bench/results/wire.json)")
+    parser.add_argument(
+        "--output", type=output_file, default=TABLE, help="the table (default: docs/serving-benchmark.md)"
+    )
+    parser.add_argument(
+        "--results", type=output_file, default=RESULTS, help="the medians (default: bench/results/wire.json)"
+    )
     parser.add_argument("--render", action="store_true", help="write the table from results that are there")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by an exception, which stops the servers
@@ -120,9 +125,8 @@ def main(arguments: list[str]) -> int:
         except MeasureError as error:
             sys.stderr.write(f"{error}\n")
             return 1
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(results, indent=1) + "\n")
-    options.output.write_text(render(json.loads(options.results.read_text())))
+        write_output(options.results, json.dumps(results, indent=1) + "\n")
+    write_output(options.output, render(json.loads(options.results.read_text())))
     return 0
 
 

@@ -60,7 +60,7 @@ def run_export(options: argparse.Namespace) -> None:
         progress.begin("libraries")
         import msgspec
 
-        from export.exporter import export_classifier
+        from export.exporter import check_target, export_classifier
         from export.report import add_certificate
         from export.trained import read_trained_model
         from runtime.artifact import golden_rows, model_file, parse_metadata, read_sealed
@@ -69,6 +69,7 @@ def run_export(options: argparse.Namespace) -> None:
 
         progress.begin("reading the trained model")
         path = model_file(options.model_path)
+        check_target(path)
         with holding_directory(path.parent):
             trained = read_trained_model(path.parent)
         export_classifier(

@@ -15,7 +15,7 @@ from export.errors import ExportError
 from export.golden import GoldenRows, choose_golden_rows, spread
 from export.graph import convert
 from export.reference import Reference, margins
-from features_fast.atomic_file import write_atomically
+from features_fast.atomic_file import check_file, write_atomically
 from runtime.artifact import (
     ArtifactError,
     Certificate,
@@ -237,6 +237,14 @@ def _try_compiled(graph: bytes, rows: NDArray[np.float32], truth: NDArray[np.flo
     return EngineFinding(engine=name_of(engine), found=found)
 
 
+def check_target(path: Path) -> None:
+    """Raise the ExportError that the end of an export would, before the work whose result the file is to take."""
+    try:
+        check_file(path)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
 def _publish(content: bytes, path: Path) -> None:
     """Write a file beside `path`, replay it as a server would, and put it in the place of `path`."""
     try:
@@ -245,7 +253,11 @@ def _publish(content: bytes, path: Path) -> None:
             staging.chmod(0o644)  # a server runs as another user
             _replay(staging)
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> ExportError:
+    return ExportError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def _replay(path: Path) -> None:

@@ -93,8 +93,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def run_data(args: argparse.Namespace) -> None:
     """Write bars to a file and say what they are."""
-    from training.data import write_table
+    from training.data import check_table, write_table
 
+    check_table(args.output)
     bars = _bars(args.source, args.days, args.seed, args.ticker)
     write_table(bars, args.output)
     print(f"{paint('wrote', 'green')} {args.output}: {_summary(bars)}")
@@ -103,10 +104,11 @@ def run_data(args: argparse.Namespace) -> None:
 def run_features(args: argparse.Namespace) -> None:
     """Write the features of a file of bars."""
     from features_fast import FEATURE_NAMES
-    from training.data import write_table
+    from training.data import check_table, write_table
     from training.features import create_features
     from training.reader import read_bars
 
+    check_table(args.output)
     with Progress() as progress:
         progress.begin("reading")
         bars = read_bars(args.input)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features_fast.atomic_file import write_atomically
+from features_fast.atomic_file import check_file, write_atomically
 from features_fast.columns import BAR_COLUMNS
 from training.defaults import BUNDLED_SOURCES, DATA_FILE, DAYS, SEED, TICKER
 from training.errors import DataError
@@ -162,6 +162,17 @@ def _bundled_module(source: str) -> ModuleType:
     raise DataError(f"source: expected {' or '.join(BUNDLED_SOURCES)}, got {source!r}")
 
 
+def check_table(path: str | Path) -> None:
+    """Raise the DataError that `write_table` would, before the work whose result it is to take."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise DataError(f"{path}: expected a file name that ends in .csv or .parquet, got {path.suffix!r}")
+    try:
+        check_file(path)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a table as CSV or Parquet, by the suffix ``.csv`` or ``.parquet``, whole or not at all.
 
@@ -170,9 +181,8 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     DataError
         The suffix is another one, or the file cannot be written.
     """
+    check_table(path)
     path = Path(path)
-    if path.suffix not in (".csv", ".parquet"):
-        raise DataError(f"{path}: expected a file name that ends in .csv or .parquet, got {path.suffix!r}")
     try:
         with write_atomically(path) as staging:
             if path.suffix == ".parquet":
@@ -180,7 +190,11 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
             else:
                 frame.to_csv(staging, index=False)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def split_data(

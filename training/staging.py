@@ -3,16 +3,14 @@
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from features_fast.atomic_file import make_staging
+
 METADATA_FILE = "metadata.json"
 """The file that makes a directory a model directory; it goes first and comes last."""
-
-_TRIES = 1000
-"""Each that fails has met another run that took the directory away; no runs do that so often."""
 
 
 @contextmanager
@@ -25,7 +23,7 @@ def publish_directory(target: Path) -> Iterator[Path]:
     """
     new = not target.exists()
     try:
-        staging = _make_staging(target)
+        staging = make_staging(target)
         try:
             yield staging
             with holding_directory(target, exclusive=True):
@@ -43,18 +41,6 @@ def publish_directory(target: Path) -> Iterator[Path]:
                 target.rmdir()
 
 
-def _make_staging(target: Path) -> Path:
-    """Make an empty directory in ``target``, which may be a mounted volume: nothing moves between file systems."""
-    for left in reversed(range(_TRIES)):
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=".staging.", dir=target))
-        except (FileNotFoundError, FileExistsError):  # another run takes the empty directory away, or a file is there
-            if not left:
-                raise
-    raise AssertionError  # the last try returned or raised
-
-
 @contextmanager
 def holding_directory(directory: Path, *, exclusive: bool = False) -> Iterator[None]:
     """Keep others from publishing into a directory while it is read, or, exclusively, from reading it too."""
@@ -64,12 +50,3 @@ def holding_directory(directory: Path, *, exclusive: bool = False) -> Iterator[N
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
-
-
-def check_directory(target: Path) -> None:
-    """Raise the OSError that `publish_directory` would, before the work whose result it is to take."""
-    missing = [path for path in (target, *target.parents) if not path.exists()]
-    _make_staging(target).rmdir()
-    for path in missing:
-        with suppress(OSError):  # another run writes there already
-            path.rmdir()

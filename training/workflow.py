@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features_fast.atomic_file import check_folder
 from features_fast.columns import BAR_COLUMNS
 from training.dataset import PARTS, Dataset, Part, build_dataset
 from training.defaults import EMBARGO, MODEL_TYPES, MODEL_VERSION, SEED
@@ -17,7 +18,7 @@ from training.metrics import accuracy_gain, baseline_predictions, classification
 from training.predictor import StockPredictor
 from training.report_page import PAGE_FILE, write_page
 from training.search import SEARCH_FOLDS, search
-from training.staging import check_directory, publish_directory
+from training.staging import publish_directory
 from training.walk_forward import WalkForward
 
 DATASET_FILE = "datasets.npz"
@@ -161,7 +162,7 @@ def publish_model(
 def check_model_path(model_path: str | Path) -> None:
     """Refuse a directory that cannot be written to before the work of a training; raises ModelError."""
     try:
-        check_directory(Path(model_path))
+        check_folder(Path(model_path))
     except OSError as error:
         raise _not_written(model_path, error) from error
 

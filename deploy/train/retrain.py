@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import tickline
+from features_fast.atomic_file import check_file
 from runtime.registry import CHAMPION, REGISTERED_MODEL
 
 FILE = Path(os.environ["MODEL_PATH"]) / "model.onnx"
@@ -35,6 +36,11 @@ def main() -> int:
     options, training = parser.parse_known_args()
     if options.unless_served and FILE.exists():
         return tickline.main(["verify", str(FILE)])
+    try:
+        check_file(FILE)
+    except OSError as error:
+        sys.stderr.write(f"{FILE}: cannot be written: {error.strerror}\n")
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         where = ["--model-path", str(Path(folder) / "model")]
         steps = [["train", *training, *where], ["export", *where], ["verify", *where]]

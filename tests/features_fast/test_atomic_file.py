@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from features_fast.atomic_file import write_atomically
+from features_fast.atomic_file import check_file, check_folder, write_atomically
 
 
 def listing(directory: Path) -> dict[str, str]:
@@ -50,3 +50,30 @@ def test_a_link_stays_and_its_target_is_replaced_in_the_folder_of_that(tmp_path:
     with os.fdopen(before) as old:  # who reads it still reads it whole
         assert old.read() == "old"
     assert len(listing(tmp_path)) == len({"table.csv", "middle.csv", "kept/old.csv", f"kept/{target}"})
+
+
+def test_outputs_are_checked_and_all_is_left_as_it_was(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "models")
+    check_file(tmp_path / "new" / "table.csv")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    for path in ("file", "link"):
+        check_file(tmp_path / path)
+    for check in (check_folder, check_file):
+        with pytest.raises(NotADirectoryError) as caught:
+            check(tmp_path / "file" / "models")
+        assert caught.value.filename == str(tmp_path / "file" / "models")
+    assert listing(tmp_path) == {"file": "old", "link": "old"}
+
+
+def test_only_a_file_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, reason in (("pipe", "is no regular file"), ("folder", "Is a directory")):
+        with pytest.raises(OSError, match=reason), write_atomically(tmp_path / name):
+            pytest.fail("it is written to")
+        with pytest.raises(OSError, match=reason) as caught:
+            check_file(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]

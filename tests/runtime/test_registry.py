@@ -253,7 +253,7 @@ def test_a_link_stays_and_the_file_that_it_leads_to_is_the_new_one(tmp_path: Pat
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(RegistryError, match=r"file/model\.onnx: cannot be written: File exists"):
+    with pytest.raises(RegistryError, match=r"file/model\.onnx: cannot be written: Not a directory"):
         write_model(b"new", tmp_path / "file" / "model.onnx")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.staging import METADATA_FILE, check_directory, holding_directory, publish_directory
+from features_fast.atomic_file import check_folder
+from training.staging import METADATA_FILE, holding_directory, publish_directory
 
 
 def listing(directory: Path) -> dict[str, str]:
@@ -89,15 +90,6 @@ def test_a_failed_block_leaves_no_new_directory(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
-    check_directory(tmp_path / "new" / "models")
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        check_directory(tmp_path / "file" / "models")
-    assert listing(tmp_path) == {"file": ""}
-
-
 def test_runs_that_end_together_do_not_mix_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target, replace, wait = tmp_path / "models", os.replace, 0.05
     threads: list[threading.Thread] = []
@@ -143,7 +135,7 @@ def test_runs_check_and_make_one_new_directory_together(tmp_path: Path) -> None:
     def run(name: str) -> None:
         try:
             for _ in range(200):
-                check_directory(target)
+                check_folder(target)
             with publish_directory(target) as staging:
                 (staging / name).write_text("x")
         except OSError as error:
