@@ -146,6 +146,7 @@ class ModelHolder:
         collect_cycles()
 
     def _install(self, number: int, model: Model) -> None:
+        self.model.predictor.end_observation()  # its bins are none of those that the next line may begin to count
         self.model = model
         self._standby = None
         self._handled = number

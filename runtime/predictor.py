@@ -156,6 +156,10 @@ class Predictor:
         for start in range(0, len(rows), size):
             self.observe(rows[start : start + size], probabilities[start : start + size])
 
+    def end_observation(self) -> None:
+        """Tell no one of rows from now on: others are served by another model, and this one ends its batches."""
+        self.observe = _ignore
+
     def describe(self) -> dict[str, Any]:
         """Return what `/model/info` says of the model: card, certificate and what its replay found here."""
         certificate = self.certificate

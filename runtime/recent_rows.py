@@ -55,7 +55,8 @@ class RecentRows:
         plain = predictor.observe
 
         def release() -> None:
-            predictor.observe = plain
+            if predictor.observe is take:  # and has not been told meanwhile that no one observes any more
+                predictor.observe = plain
             self._release = None
 
         def take(rows: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:

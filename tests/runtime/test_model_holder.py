@@ -4,18 +4,23 @@ import argparse
 import asyncio
 import logging
 import os
+import time
 import weakref
 from pathlib import Path
 
 import pytest
 
 from runtime.artifact import ArtifactError
+from runtime.batch_arrays import RawBatch
+from runtime.batch_replies import NpyReply
+from runtime.batches import Batch
 from runtime.board import COMMITTED, LEADER, PREPARED, PROPOSED, REFUSED, SERVING, WITHDRAWN, Board
-from runtime.metrics import WORDS
+from runtime.drift import MOST_ROWS, collect
+from runtime.metrics import WORDS, drift_words
 from runtime.model import Model
 from runtime.model_holder import ModelHolder
 from runtime.settings import read_settings
-from tests.runtime.conftest import export_forest
+from tests.runtime.conftest import export_forest, random_rows
 from tests.runtime.test_metrics import dead_pid
 
 
@@ -75,6 +80,29 @@ def test_nothing_stays_of_a_model_that_is_served_no_more(board: Board, second: b
     board.header[COMMITTED] = follower.propose(second)
     assert follower.step() == "2.0.0"
     assert [reference() for reference in left] == [None] * 4
+
+
+def test_drift_counts_no_row_by_the_bins_of_a_model_that_is_served_no_more(board: Board, second: bytes) -> None:
+    follower = Follower(board)
+    before, rows = follower.holder.model, random_rows(5 * MOST_ROWS, 22, seed=1)
+    body = RawBatch(22)
+    under_way = Batch(before.predictor, body, NpyReply(), True, len(rows))
+    body.feed(rows.tobytes())
+    under_way.advance()
+    board.header[COMMITTED] = follower.propose(second)
+    assert follower.step() == "2.0.0"
+    body.close()
+    assert under_way.conclude()
+
+    def counted(model: Model) -> int:
+        assert model.card.baseline is not None
+        words, window = drift_words(follower.slot), follower.holder._settings.drift_window_seconds
+        return int(collect([words], model.card.baseline, window, time.monotonic())[-1].sum())
+
+    after = follower.holder.model
+    assert (counted(before), counted(after)) == (0, 0)
+    after.predictor.tell(rows[:3], after.predictor.predict(rows[:3]))
+    assert (counted(before), counted(after)) == (0, 3)
 
 
 def test_what_is_withdrawn_is_let_go(board: Board, second: bytes) -> None:

@@ -70,6 +70,20 @@ def test_nothing_stays_on_the_predictor(predictor: Predictor) -> None:
     assert none.rows().shape == (0, 22)
 
 
+def test_a_thread_that_is_late_puts_nothing_back_on_a_model_that_is_served_no_more(predictor: Predictor) -> None:
+    told: list[int] = []
+    predictor.observe = lambda rows, probabilities: told.append(len(rows))
+    recent = RecentRows(22, 4)
+    recent.arm(predictor)
+    late, rows = predictor.observe, random_rows(1, 22, seed=1)
+    recent.disarm()
+    predictor.end_observation()
+    late(rows, predictor.predict(rows))
+    told.clear()
+    tell(predictor, rows)
+    assert told == []
+
+
 def test_a_batch_gives_a_few_of_its_rows_and_no_bad_one(predictor: Predictor) -> None:
     rows = random_rows(1000, 22, seed=2)
     recent = RecentRows(22, 256)
