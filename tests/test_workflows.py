@@ -92,6 +92,16 @@ def test_the_image_is_built_for_both_architectures_with_its_papers() -> None:
     assert {line.partition("=")[0] for line in made["build-args"].splitlines()} == known - {"PYTHON_IMAGE"}
 
 
+def test_the_base_that_a_build_names_is_that_of_every_stage() -> None:
+    for path in ("Dockerfile", "deploy/train/Dockerfile", "deploy/mlflow/Dockerfile"):
+        text = (ROOT / path).read_text()
+        stages = re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE)
+        bases = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - set(stages)
+        assert bases == {"${PYTHON_IMAGE}"}, path
+        assert re.findall(r"^ARG PYTHON_IMAGE=(.*)$", text, re.MULTILINE) == ["python:3.11-slim"], path
+    assert "--build-arg PYTHON_IMAGE=python:3.11-slim@sha256:DIGEST" in (ROOT / "docs" / "operations.md").read_text()
+
+
 @pytest.mark.parametrize(("tag", "status"), [(f"v{PROJECT['version']}", 0), ("v99.0.0", 1)])
 def test_a_tag_is_the_version(tmp_path: Path, tag: str, status: int) -> None:
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())

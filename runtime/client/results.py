@@ -64,9 +64,13 @@ class BarPredictions(list[BarPrediction]):
         """Return a DataFrame of pandas: label, probability and a column a label.
 
         Its index is that of the bars where they were a DataFrame, else their dates, else their places.
-        """
-        import pandas as pd
 
+        Raises
+        ------
+        ModuleNotFoundError
+            Where pandas is not installed, which a client does not need otherwise.
+        """
+        pd = _pandas()
         columns = {
             "label": [one.label for one in self],
             "probability": [one.probability for one in self],
@@ -231,12 +235,27 @@ class Batch:
         return len(self.labels)
 
     def to_frame(self) -> Any:
-        """Return a DataFrame of pandas: label, probability and a column a label, with the index of what was sent."""
-        import pandas as pd
+        """Return a DataFrame of pandas: label, probability and a column a label, with the index of what was sent.
 
+        Raises
+        ------
+        ModuleNotFoundError
+            Where pandas is not installed, which a client does not need otherwise.
+        """
+        pd = _pandas()
         columns = {"label": self.labels, "probability": self.probability, **self.probabilities}
         return pd.DataFrame(columns, index=self._index)
 
 
 def _floats(values: list[float | None]) -> NDArray[np.float32]:
     return np.array(values, np.float32)  # None becomes NaN
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        if error.name != "pandas":
+            raise
+        raise ModuleNotFoundError("to_frame: pandas is not installed: pip install pandas", name="pandas") from None
+    return pandas

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import io
 import ssl
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def test_batches_in_every_form(ask: Any, roomy: RunningServer, forest_path: Path
     told = client.predict_batch(frame).to_frame()
     assert list(told.columns) == ["label", "probability", "DOWN", "UP"]
     assert told.index.equals(frame.index)
+
+
+def test_a_frame_without_pandas_says_what_is_missing(
+    ask: Any, roomy: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = ask(url(roomy))
+    batch, bars = client.predict_batch(random_rows(3, 22, seed=4)), client.predict_every_bar(columns(0, 60))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for told in (batch, bars):
+        with pytest.raises(ModuleNotFoundError, match=r"^to_frame: pandas is not installed: pip install pandas$"):
+            told.to_frame()
 
 
 def test_bad_rows_are_marked_or_refused(ask: Any, roomy: RunningServer) -> None:
