@@ -12,6 +12,10 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DESKTOP, PHONE = (1280, 900), (390, 844)
 DEADLINE_MILLISECONDS = 30_000
+TOKEN = "a-token-of-the-tests"
+
+REFUSED = "the server responded with a status of"
+"""What the browser's console says of every reply that is none of success."""
 
 Scheme = Literal["light", "dark"]
 

@@ -1,11 +1,15 @@
-"""What several system tests share: the image of this checkout, and a model for it."""
+"""What several system tests share: the image of this checkout, a model for it, servers of that, and a browser."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from sklearn.pipeline import Pipeline
 
 from tests.runtime.conftest import export_forest, fitted_forest
+from tests.serving import RunningServer, running_server
+from tests.system.browser import TOKEN, running_browser
 from tests.system.containers import LABELS, ROOT, docker
 
 
@@ -38,3 +42,24 @@ def model(models: Path) -> Path:
 def forest() -> Pipeline:
     """The model of that folder, as scikit-learn fitted it."""
     return fitted_forest(seed=0)[0]
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[RunningServer]:
+    """A server of that model."""
+    with running_server(model) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(model: Path) -> Iterator[RunningServer]:
+    """A server of that model whose predictions need a token."""
+    with running_server(model, PREDICT_TOKENS=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    with running_browser() as running:
+        yield running

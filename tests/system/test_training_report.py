@@ -1,6 +1,5 @@
 """The training report in a real browser: in every view, by the rules of accessibility, asking for nothing else."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 import tickline
-from tests.system.browser import Scheme, running_browser
+from tests.system.browser import Scheme
 from tests.system.pictures import VIEWS
 
 pytestmark = pytest.mark.system
@@ -23,12 +22,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tickline.main(["train", *bars, "--model", "logistic", "--walk-forward", "2", *where]) == 0
     assert tickline.main(["export", *where]) == 0
     return folder / "report" / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as running:
-        yield running
 
 
 @pytest.mark.parametrize(("name", "size", "scheme"), VIEWS)
