@@ -1,7 +1,8 @@
 """What a worker found when it started: processors, threads, kernels, lane, and whether they fit together."""
 
 import logging
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -11,6 +12,9 @@ from runtime import codec
 from runtime.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+"""Says in which control groups this process is."""
+
 _UNBOUNDED = 1 << 60  # version 1 has no word for no limit: it gives the largest number of whole pages
 
 
@@ -60,14 +64,42 @@ class SelfCheck(msgspec.Struct, frozen=True, kw_only=True):
             logger.warning("%s", warning)
 
 
-def read_cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """Return how many processors' worth of time the control group allows, by version 2 or 1; None without a bound."""
+def read_cpu_quota(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> float | None:
+    """Return how many processors' worth of time the control groups allow, version 2 or 1; None without a bound."""
+    return min(filter(None, map(_read_quota, _groups(cgroup, membership, "cpu"))), default=None)
+
+
+def read_memory_limit(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int | None:
+    """Return how many bytes the control groups allow, version 2 or 1; None without a bound."""
+    return min(filter(None, map(_read_limit, _groups(cgroup, membership, "memory"))), default=None)
+
+
+def _groups(cgroup: Path, membership: Path, controller: str) -> Iterator[Path]:
+    """Yield where the control group of this process may be, and every group around it, each of which bounds it too.
+
+    A container sees its own group as the root. A service that systemd started sees it by its path, and so does a
+    container that shares its host's namespace.
+    """
+    paths: dict[str, str] = {}
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        for line in membership.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            paths.update(dict.fromkeys(controllers.split(","), path))  # that of version 2 is no controller's
+    except (OSError, ValueError):
+        pass
+    for root, path in ((cgroup, paths.get("", "/")), (cgroup / controller, paths.get(controller, "/"))):
+        own = PurePosixPath(path.lstrip("/"))
+        yield from (root / group for group in (own, *own.parents))
+
+
+def _read_quota(group: Path) -> float | None:
+    """Return the processors' worth of time that one control group allows; None without a bound."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     if quota in ("max", "-1"):
@@ -75,11 +107,11 @@ def read_cpu_quota(cgroup: Path = CGROUP) -> float | None:
     return int(quota) / int(period)
 
 
-def read_memory_limit(cgroup: Path = CGROUP) -> int | None:
-    """Return how many bytes the control group allows, by version 2 or 1; None without a bound."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+def _read_limit(group: Path) -> int | None:
+    """Return the bytes that one control group allows; None without a bound."""
+    for name in ("memory.max", "memory.limit_in_bytes"):
         try:
-            limit = int((cgroup / name).read_text())
+            limit = int((group / name).read_text())
         except (OSError, ValueError):  # no such file, or `max`
             continue
         return limit if limit < _UNBOUNDED else None

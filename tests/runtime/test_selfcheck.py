@@ -50,6 +50,64 @@ def test_the_memory_limit_of_both_versions_of_control_groups(
     assert check(read_settings(argparse.Namespace(), {}), tmp_path).memory_limit == limit
 
 
+@pytest.mark.parametrize(
+    ("files", "membership", "quota", "limit"),
+    [
+        (
+            {"a.slice/b.service/cpu.max": "50000 100000\n", "a.slice/b.service/memory.max": "1000\n"},
+            "0::/a.slice/b.service\n",
+            0.5,
+            1000,
+        ),
+        (
+            {
+                "a.slice/cpu.max": "150000 100000\n",
+                "a.slice/b.service/cpu.max": "max 100000\n",
+                "a.slice/memory.max": "max\n",
+                "memory.max": "2000\n",
+            },
+            "0::/a.slice/b.service\n",
+            1.5,
+            2000,
+        ),
+        (
+            {"a/cpu.max": "150000 100000\n", "a/b/cpu.max": "250000 100000\n", "a/b/memory.max": "3000\n"},
+            "0::/a/b\n",
+            1.5,
+            3000,
+        ),
+        (
+            {
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+                "cpu/docker/c/cpu.cfs_quota_us": "75000\n",
+                "cpu/docker/c/cpu.cfs_period_us": "100000\n",
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "memory/docker/c/memory.limit_in_bytes": "4000\n",
+            },
+            "4:memory:/docker/c\n2:cpu,cpuacct:/docker/c\n1:name=systemd:/a:b\n0::/\n",
+            0.75,
+            4000,
+        ),
+        (
+            {"cpu/cpu.cfs_quota_us": "25000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            "2:cpu,cpuacct:/docker/c\n0::/docker/c\n",  # the container's own mount shows its group as the root
+            0.25,
+            None,
+        ),
+        ({"other/cpu.max": "50000 100000\n", "other/memory.max": "1000\n"}, "0::/a\n", None, None),
+    ],
+)
+def test_groups_around_that_of_the_process_bound_it_too(
+    files: dict[str, str], membership: str, quota: float | None, limit: int | None, tmp_path: Path
+) -> None:
+    for name, text in {"self": membership, **files}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(text)
+    assert read_cpu_quota(tmp_path, tmp_path / "self") == quota
+    assert read_memory_limit(tmp_path, tmp_path / "self") == limit
+
+
 def test_too_many_threads_are_a_warning_that_names_the_settings(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     for workers, expected in ((1, False), (cores, False), (cores + 1, True)):
