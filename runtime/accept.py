@@ -47,7 +47,7 @@ def prefer(accept: str, offered: Sequence[str]) -> tuple[str, dict[str, str]] | 
 
 def _read(member: str) -> MediaRange:
     pattern, *options = (text.strip().lower() for text in member.split(";"))
-    parameters = dict(option.partition("=")[::2] for option in options)
+    parameters = {name: value.strip('"') for name, _, value in (option.partition("=") for option in options)}
     try:
         weight = float(parameters.get("q", "1"))
     except ValueError:

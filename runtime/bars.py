@@ -1,5 +1,6 @@
 """From a request's JSON to series of bars, with errors that name the bar and its field."""
 
+import re
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Place = Callable[[int, str], str]
 """Returns the path in the request of a field of a bar, by the bar's index and the field's name."""
 
 _LONGEST_DATE = 40
+_BEYOND_MICROSECONDS = re.compile(r"[.,]\d{6}(\d+)")
 _NAMED = {name: f".{name}" for name in (*FIELDS, "date")}
 _LISTED = {
     len(names): {name: f"[{index}]" for index, name in enumerate(names)} for names in (FIELDS, ("date", *FIELDS))
@@ -108,11 +110,16 @@ class Date(NamedTuple):
     def follows(self, earlier: "Date", field: str) -> bool:
         """Tell whether this date is the later one; raises Problem where one of the two alone has a UTC offset."""
         try:
-            return self.time > earlier.time
+            return self.time > earlier.time or (self.time == earlier.time and self._beyond() > earlier._beyond())
         except TypeError:
             raise Problem(
                 422, f"expected a UTC offset in all dates or in none, got {earlier.text} and {self.text}", field=field
             ) from None
+
+    def _beyond(self) -> str:
+        """Return the digits of the second behind the microseconds, at which a `datetime` ends."""
+        found = _BEYOND_MICROSECONDS.search(self.text)
+        return found[1].rstrip("0") if found else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,11 +114,14 @@ class ArrowBatch:
 
 def _check_messages(buffer: Any) -> None:
     """Look at the messages of a stream without reading what is in them; raises Problem."""
-    for message in pa.ipc.MessageReader.open_stream(buffer):
+    stream = pa.BufferReader(buffer)
+    for message in pa.ipc.MessageReader.open_stream(stream):
         if message.type not in ("schema", "record batch"):
             raise Problem(422, f"expected record batches alone, got a {message.type}", field="body")
         if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
             raise Problem(422, "expected buffers without compression", field="body")
+    if behind := buffer.size - stream.tell():
+        raise Problem(400, f"expected nothing behind the end of the stream, got {behind} bytes", field="body")
 
 
 def _compressed(metadata: bytes) -> bool:

@@ -18,7 +18,8 @@ OPENAPI = "3.1.0"
 
 _DESCRIPTION = """Market bars in, an UP/DOWN probability out, in microseconds.
 
-Every route that answers GET answers HEAD too, without a body. Another method is a 405, another path a 404."""
+Every route that answers GET answers HEAD too, without a body. Another method is a 405, another path a 404,
+and a 307 where a slash at its end, or none, is all that is wrong."""
 _TAGS = {
     "predictions": "Rows of features, or bars, in; probabilities out.",
     "symbols": "Symbols whose bars arrive one by one.",

@@ -47,3 +47,4 @@ def test_the_closest_range_decides_and_the_largest_weight_wins(accept: str, expe
 def test_parameters_are_those_of_the_range_that_decides() -> None:
     assert prefer("*/*;layout=rows, application/json; Layout=columns", (JSON,)) == (JSON, {"layout": "columns"})
     assert prefer("application/json;layout=columns;q=0.1, application/json", (JSON,)) == (JSON, {})
+    assert prefer('application/json; layout="columns"', (JSON,)) == (JSON, {"layout": "columns"})

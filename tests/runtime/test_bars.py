@@ -112,6 +112,30 @@ def test_dates_must_rise_where_they_are_given(given: list[str | None]) -> None:
         assert refused(bars).members["field"].endswith("][0]")
 
 
+SECOND = "2026-01-05T10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "rises"),
+    [
+        (".000000001", ".000000002", True),
+        (".000000009Z", ".00000001Z", True),
+        (".123456", ",1234560001", True),
+        (".123456789+01:00", ".1234567891+01:00", True),
+        (".123456789", ".1234567890", False),
+        (".000000002", ".000000001", False),
+        (".000000001Z", ".000000001+00:00", False),
+    ],
+)
+def test_nanoseconds_tell_dates_apart(earlier: str, later: str, rises: bool) -> None:
+    bars = [[SECOND + fraction, *VALUES] for fraction in (earlier, later)]
+    if rises:
+        assert len(decode(bars)) == 2
+    else:
+        with pytest.raises(Problem, match=r"^bars\[1\]\[0\]: expected a date after "):
+            decode(bars)
+
+
 DATED = [{**BAR, "date": date} for date in ("2026-01-05", None, "2026-01-06")]
 WRONG = {
     "a repeated day": ([*DATED, DATED[2]], "bars[3].date", "expected a date after 2026-01-06, got 2026-01-06"),

@@ -77,6 +77,7 @@ def test_nulls_and_numbers_that_are_not_finite_make_bad_rows() -> None:
 
 
 NUMBERS = pa.array([1.0, 2.0])
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 GOOD = {"a": NUMBERS, "b c": NUMBERS, "d": NUMBERS}
 REFUSED = {
     "missing": (stream({"a": NUMBERS, "b c": NUMBERS}), 422, "columns.d"),
@@ -88,6 +89,8 @@ REFUSED = {
     "empty": (b"", 400, None),
     "json": (b'{"features": [[1, 2, 3]]}', 400, None),
     "truncated": (stream(GOOD)[:-40], 400, None),
+    "another stream behind it": (stream(GOOD) * 2, 400, "body"),
+    "a byte behind it": (stream(GOOD) + b"\0", 400, "body"),
 }
 
 
@@ -97,6 +100,11 @@ def test_any_other_stream_is_a_problem(body: bytes, status: int, field: str | No
         read_all(body)
     assert caught.value.status == status
     assert caught.value.members.get("field") == field
+
+
+def test_a_stream_may_end_with_its_last_rows() -> None:
+    rows, refused = read_all(stream(GOOD)[: -len(END_OF_STREAM)])
+    assert (rows.tolist(), refused) == ([[1, 1, 1], [2, 2, 2]], {})
 
 
 def test_a_column_twice_is_a_problem() -> None:

@@ -213,6 +213,14 @@ def check_problem(reply: Any, status: int, field: str | None) -> dict[str, Any]:
     return problem
 
 
+@pytest.mark.parametrize(("path", "right"), [("/health/", "/health"), ("/predict/?x=1", "/predict?x=1")])
+def test_a_slash_too_many_is_a_redirect(connection: Connection, path: str, right: str) -> None:
+    reply = connection.request("GET", path)
+    assert reply.status == 307
+    assert reply.headers["location"].endswith(right)
+    assert "307" in connection.request("GET", "/openapi.json").json()["info"]["description"]
+
+
 def test_unknown_route(connection: Connection) -> None:
     assert "/nope" in check_problem(connection.request("GET", "/nope"), 404, None)["detail"]
 
