@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import contenders, open_loop
+from bench.arguments import count
 from bench.servers import MeasureError, Request, Server, started
 
 WIDTH = 22
@@ -211,7 +212,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", type=Path, help="model file, or the folder that holds it")
     parser.add_argument("--rate", type=float, default=RATE, help="predictions a second (default: 500)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement (default: 4)")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind (default: 5)")
+    parser.add_argument("--rounds", type=count, default=5, help="measurements of each kind (default: 5)")
     options = parser.parse_args(arguments)
     bodies = [json.dumps({"features": row.tolist()}).encode() for row in random_rows(BODIES, seed=2)]
     sys.stdout.write("| batch | alone p50 | alone p99 | beside p50 | beside p99 | beside another server's p99 | ")

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from bench.arguments import count, number
+
 if TYPE_CHECKING:
     from bench.slo import Objective
 
@@ -23,7 +25,6 @@ _BASELINE = Path(__file__).parent / "results" / "baseline.json"
 _MOST_REQUESTS = 100_000_000
 _MOST_ROWS = 2_000_000
 _MOST_SLOW = 100.0
-_MOST_DIGITS = 18
 
 
 def add_load(parser: argparse.ArgumentParser) -> None:
@@ -51,15 +52,15 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     )
     loop.add_argument("--duration", type=_seconds, default=10.0, metavar="S", help="seconds of a step (10)")
     loop.add_argument("--warm-up", type=_seconds, default=1.0, metavar="S", help="seconds before each step (1)")
-    loop.add_argument("--connections", type=_count, default=32, metavar="N", help="kept open (%(default)s)")
+    loop.add_argument("--connections", type=count, default=32, metavar="N", help="kept open (%(default)s)")
     loop.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="without any reply (10)")
     loop.add_argument("--sleep", action="store_true", help="leave the core to others while nothing is due")
     rows = parser.add_argument_group("rows")
     rows.add_argument("--data", type=Path, metavar="FILE", help="rows: .csv, .npy, .npz or .jsonl; else made up")
-    rows.add_argument("--rows", type=_count, default=0, metavar="N", help="send batches of N rows")
+    rows.add_argument("--rows", type=count, default=0, metavar="N", help="send batches of N rows")
     rows.add_argument("--format", choices=("json", "npy"), default="json", help="of batches (%(default)s)")
-    rows.add_argument("--bodies", type=_count, default=1000, metavar="N", help="different bodies (%(default)s)")
-    rows.add_argument("--seed", type=_number, default=0, metavar="N", help="of rows and arrivals (%(default)s)")
+    rows.add_argument("--bodies", type=count, default=1000, metavar="N", help="different bodies (%(default)s)")
+    rows.add_argument("--seed", type=number, default=0, metavar="N", help="of rows and arrivals (%(default)s)")
     check = parser.add_argument_group("checks")
     check.add_argument("--model-path", type=Path, metavar="PATH", help="probabilities must be those of this model file")
     check.add_argument("--tolerance", type=_share, default=1e-5, metavar="X", help="of a probability (%(default)s)")
@@ -71,7 +72,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="p99=1ms, max=50ms, errors=0, errors=0.1%%, rate=99%%; may be repeated",
     )
-    check.add_argument("--pid", type=_count, default=0, metavar="PID", help="count a local server's processor time")
+    check.add_argument("--pid", type=count, default=0, metavar="PID", help="count a local server's processor time")
     report = parser.add_argument_group("report")
     report.add_argument("--json", action="store_true", help="print the report as JSON")
     report.add_argument("--report", type=Path, metavar="DIR", help="write the report there, with pictures")
@@ -180,10 +181,8 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         help="print the ratios, compare them with a baseline, or write the documents of bench/results",
     )
     parser.add_argument("--short", action="store_true", help="fewer processes and rounds, and no batches")
-    parser.add_argument(
-        "--processes", type=_count, metavar="N", help="that measure, one after the other (12; short: 6)"
-    )
-    parser.add_argument("--rounds", type=_count, metavar="N", help="in each process (10; short: 8)")
+    parser.add_argument("--processes", type=count, metavar="N", help="that measure, one after the other (12; short: 6)")
+    parser.add_argument("--rounds", type=count, metavar="N", help="in each process (10; short: 8)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="work; may be repeated")
     parser.add_argument(
         "--slow",
@@ -294,16 +293,6 @@ def _seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"expected seconds, such as 10, 500ms or 2m, got {text!r}")
     return float(match[1]) * _FACTORS[match[2]]
-
-
-def _number(text: str, least: int = 0) -> int:
-    if not (text.isascii() and text.isdecimal() and least <= int(text[:_MOST_DIGITS]) and len(text) <= _MOST_DIGITS):
-        raise argparse.ArgumentTypeError(f"expected a number from {least} on, got {text!r}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    return _number(text, 1)
 
 
 def _share(text: str) -> float:

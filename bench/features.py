@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.arguments import count
 from bench.feature_peers import Bars, pandas_columns, talib_columns
 from bench.goals import judge
 from bench.machine import processor
@@ -146,11 +147,11 @@ def stream_work() -> Work:
 
 def all_work(tickers: int) -> Iterator[Work]:
     """Yield everything that is measured."""
-    for count in (250, 10_000, 1_000_000):
-        yield from series_work(count)
+    for length in (250, 10_000, 1_000_000):
+        yield from series_work(length)
     yield from panel_work(tickers)
-    for count in (60, 250, 1_000):
-        yield newest_work(count)
+    for length in (60, 250, 1_000):
+        yield newest_work(length)
     yield stream_work()
 
 
@@ -257,7 +258,7 @@ def main(arguments: list[str]) -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.features", description="Measure the kernels for features.")
     parser.add_argument("file", nargs="?", type=output_file, default=TABLE, help="of the table (default: the document)")
-    parser.add_argument("tickers", nargs="?", type=int, default=5_000, help="of the panel (default: %(default)s)")
+    parser.add_argument("tickers", nargs="?", type=count, default=5_000, help="of the panel (default: %(default)s)")
     options = parser.parse_args(arguments)
     write_output(options.file, table(options.tickers))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, peer_rounds
+from bench.arguments import count
 from bench.contenders import NGINX, PEERS, Peer
 from bench.outputs import output_file, write_output
 from bench.peer_environments import OURS, ROOT, environment, installed_mebibytes, versions
@@ -134,8 +135,8 @@ def main(arguments: list[str]) -> int:
         epilog="example: python -m bench.peer_benchmark --only robyn --only litserve",
     )
     parser.add_argument("--only", action="append", choices=keys, metavar="KEY", help=f"of {', '.join(keys)}")
-    parser.add_argument("--seconds", type=int, default=1, help="length of one load (default: 1)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each server is loaded (default: 3)")
+    parser.add_argument("--seconds", type=count, default=1, help="length of one load (default: 1)")
+    parser.add_argument("--rounds", type=count, default=3, help="how often each server is loaded (default: 3)")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="keep the model there, or take the one from there")
     parser.add_argument("--results", type=output_file, default=RESULTS, help="(default: bench/results/peers.json)")
     options = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, open_loop
+from bench.arguments import count
 from bench.contenders import ours
 from bench.control_group import ControlGroup, bounded
 from bench.other_work import OtherWork
@@ -138,8 +139,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pod_capacity", description="Measure one pod at its limits.")
     parser.add_argument("--model", choices=(FOREST, LOGISTIC), default=FOREST, help="what it serves (default: forest)")
     parser.add_argument("--cpus", type=float, default=0.5, help="processors' worth of time (default: 0.5)")
-    parser.add_argument("--memory", type=int, default=512, help="mebibytes (default: 512)")
-    parser.add_argument("--seconds", type=int, default=5, help="length of one load (default: 5)")
+    parser.add_argument("--memory", type=count, default=512, help="mebibytes (default: 512)")
+    parser.add_argument("--seconds", type=count, default=5, help="length of one load (default: 5)")
     parser.add_argument("--results", type=output_file, help="write the figures there as JSON (bench/results/pod.json)")
     parser.add_argument("--objective", type=float, default=10.0, help="milliseconds for 99 %% (default: 10)")
     options = parser.parse_args(arguments)

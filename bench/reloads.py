@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import machine
+from bench.arguments import count
 from bench.models import LABELS, random_rows
 from bench.reload_plot import draw_memory
 from bench.servers import Contender, MeasureError, Request, Server, started
@@ -40,10 +41,10 @@ VERSIONS = "1.0.0", "2.0.0"
 BATCH_ROWS = 5000
 
 _SINGLE_CLIENTS = 3
-_SINGLE_ROWS = 500
-_SAMPLE_EVERY = 5
+_SINGLE_ROWS = 500  # that they ask for in turn
+_SAMPLE_EVERY = 5  # reloads a sample of memory
 _JUDGED = 100  # fewer samples of memory say nothing of growth
-_MOST_GROWTH = 0.1
+_MOST_GROWTH = 0.1  # of a worker's memory from the second tenth of the run to the last, as a share
 
 _TEXT = """# {reloads:,} reloads under load
 
@@ -135,6 +136,7 @@ class Expected:
         if version in right and np.array_equal(found, right[version]):
             return
         tally.wrong += 1
+        tally.example = tally.example or f"not what {version} computes: {found[:2].tolist()}"
         tally.mixed += any((found == rows).all(axis=1).any() for name, rows in right.items() if name != version)
 
 
@@ -173,7 +175,7 @@ def _ask(server: Server, requests: Sequence[Request], check: Any, tally: Tally, 
             else:
                 tally.failed += 1
                 tally.example = tally.example or body.decode(errors="replace")[:500]
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             tally.failed += 1
             tally.example = tally.example or repr(error)
             connection.close()
@@ -330,12 +332,14 @@ def _drive(
 def growth(samples: Sequence[float]) -> tuple[float, float]:
     """Return the median of the second tenth of samples, when all has been loaded once, and of the last tenth."""
     tenth = max(1, len(samples) // 10)
-    return float(np.median(samples[tenth : 2 * tenth])), float(np.median(samples[-tenth:]))
+    early = samples[tenth : 2 * tenth] or samples  # of a run that was too short there is no second one
+    return float(np.median(early)), float(np.median(samples[-tenth:]))
 
 
 def find_faults(results: dict[str, Any]) -> list[str]:
     """Return what went wrong, a sentence each."""
     faults = [f"{results[what]} {what}" for what in ("failed", "wrong", "mixed") if results[what]]
+    faults += [f"no reply to {what}" for what in ("singles", "batches") if not results[what]]
     if results["refused"]:
         faults.append(f"{len(results['refused'])} reloads refused: {results['refused'][0]}")
     for worker, samples in results["memory_mib"].items():
@@ -377,8 +381,8 @@ def main(arguments: list[str]) -> int:
         description="Reload a server under load, and check every reply.",
         epilog="example: python -m bench.reloads --reloads 100 --json",
     )
-    parser.add_argument("--reloads", type=int, default=RELOADS, metavar="N", help="(%(default)s)")
-    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="worker processes (%(default)s)")
+    parser.add_argument("--reloads", type=count, default=RELOADS, metavar="N", help="(%(default)s)")
+    parser.add_argument("--workers", type=count, default=WORKERS, metavar="N", help="worker processes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results, and write nothing")
     parser.add_argument("--render", action="store_true", help="write page and picture from results that are there")
     options = parser.parse_args(arguments)

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import count
 from bench.contenders import FASTAPI, FLASK, GRANIAN
 from bench.machine import processor
 from bench.outputs import output_file, write_output
@@ -98,18 +99,11 @@ def _description(seconds: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
 def main(arguments: list[str]) -> int:
     """Write the results and the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.wire", description="Measure the server against its peers.")
-    parser.add_argument("--seconds", type=_positive, default=3, help="length of one measurement (default: 3)")
-    parser.add_argument("--rounds", type=_positive, default=3, help="measurements of each kind (default: 3)")
+    parser.add_argument("--seconds", type=count, default=3, help="length of one measurement (default: 3)")
+    parser.add_argument("--rounds", type=count, default=3, help="measurements of each kind (default: 3)")
     parser.add_argument(
         "--output", type=output_file, default=TABLE, help="the table (default: docs/serving-benchmark.md)"
     )

@@ -34,7 +34,7 @@ from runtime.engines import EngineError, load_compiled
 from runtime.onnxruntime_engine import OnnxruntimeEngine
 from runtime.replay import in_batches, read_golden, replay
 
-_BACKGROUND_ROWS = 100
+_BACKGROUND_ROWS = 100  # training rows in the file, beside which contributions are told
 _LIBRARIES = ("scikit-learn", "numpy", "skl2onnx", "onnx", "onnxruntime")
 
 

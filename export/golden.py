@@ -9,12 +9,13 @@ from export.errors import ExportError
 from export.reference import Reference, margins
 
 MINIMUM_ROWS = 256
+"""Rows that a certificate has at least."""
 
-_LARGEST_SAMPLE = 10_000
-_PER_CLASS = 32
-_PER_FEATURE = 5
-_QUANTILES = 9
-_PAIRS = 128
+_LARGEST_SAMPLE = 10_000  # real rows that others are made of
+_PER_CLASS = 32  # real rows at quantiles of a class's probability
+_PER_FEATURE = 5  # real rows at quantiles of a feature
+_QUANTILES = 9  # rows of quantiles, each of all features
+_PAIRS = 128  # of rows on either side of a threshold
 _HALVINGS = 33  # after so many, any two float32 values have become neighbours
 _SIGN = 1 << 31
 _SEED = 0

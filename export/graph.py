@@ -28,7 +28,7 @@ IR_VERSION = 10
 # rounds to float32 after subtracting and after dividing; its MaxAbsScaler divides in float64 and rounds once.
 _SCALER_OPTIONS = {StandardScaler: {"div": "div"}, MaxAbsScaler: {"div": "div_cast"}}
 
-_LONGEST_REASON = 300
+_LONGEST_REASON = 300  # letters of what a converter says
 
 
 def convert(model: Any, features: int, classes: int) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from export.errors import ExportError
 
-_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 1e-3  # how far the probabilities of a row may be from 1 together
 
 
 class Reference:
@@ -27,6 +27,8 @@ class Reference:
     ----------
     model : classifier or Pipeline
         As given.
+    kind : str
+        Its class, with those of a pipeline's steps.
     features : int or None
         Number of columns it was fitted on; None where the estimator does not know.
     feature_names : tuple of str or None

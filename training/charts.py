@@ -10,12 +10,12 @@ Points = Sequence[tuple[float, float]]
 
 # Room for labels in the letters of a phone, which are larger in these units.
 _WIDTH, _HEIGHT = 480, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 24, 12, 52
-_ROW = 24
-_NAMES, _FIGURES = 160, 56
-_HEAD = 20
-_LETTER = 11
-_NEGLIGIBLE = 1e-9
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 24, 12, 52  # beside what is plotted
+_ROW = 24  # height of a bar or an interval
+_NAMES, _FIGURES = 160, 56  # width of what stands in front of bars and behind them
+_HEAD = 20  # height of the text above intervals
+_LETTER = 11  # width of one
+_NEGLIGIBLE = 1e-9  # of a step between round values
 
 
 @dataclass(frozen=True, slots=True)

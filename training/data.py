@@ -17,7 +17,7 @@ from training.reader import PRICES, read_bars
 _FIRST_DATE = "2010-01-04"
 _MAX_DAYS = 1_000_000
 _FIRST_PRICE = 100.0
-_BASE_VOLUME = 2_000_000.0
+_BASE_VOLUME = 2_000_000.0  # shares of a bar of usual range
 
 # Of each regime (rising, quiet, falling): daily drift and volatility of the log price, and the mean length in days.
 _DRIFT = (0.0055, 0.0, -0.0065)

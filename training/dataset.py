@@ -33,7 +33,7 @@ class Part:
     dates, target_dates : (n,) datetime64[us]
         Date of the bar that each row belongs to, and of the bar that its target reads.
     first_date, last_date : Timestamp
-        The first and the last of them.
+        The first and the last of `dates`.
     """
 
     X: NDArray[np.float32]

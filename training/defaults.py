@@ -1,7 +1,11 @@
 """What holds where nothing else is said; a module of its own, because the command line reads it without pandas."""
 
 DATA_FILE = "data/raw/stock_data.csv"
+"""The bars that `tickline train` reads, or makes and writes there."""
+
 DAYS = 2500
+"""Synthetic bars: ten years of business days, about."""
+
 SEED = 42
 TICKER = "SYNTH"
 MODEL_VERSION = "1.0.0"
@@ -14,6 +18,12 @@ EMBARGO = 5
 
 TRADE_COST = 5.0
 """Basis points that a trade costs in a backtest."""
+
+CONFIDENCE = 0.95
+"""How often an interval is to hold the true value."""
+
+LOSS_NAMES: tuple[str, ...] = ("log_loss", "brier", "error")
+"""What forecasts may be compared by, see `training.forecasts.LOSSES`; the first is the default."""
 
 BUNDLED_SOURCES: tuple[str, ...] = ("sp500", "nasdaq")
 """Real daily series that the package `arch` brings along."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.resampling import CONFIDENCE, Interval, mean_interval
+from training.defaults import CONFIDENCE
+from training.resampling import Interval, mean_interval
 
 _CERTAIN = 1e-6  # a probability nearer to 0 or 1 is taken for this one: a forest may say 0 and be wrong
 

@@ -1,5 +1,6 @@
 """Whether a challenger becomes the champion: only where it is better on rows that neither model has seen."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,11 @@ from numpy.typing import NDArray
 from runtime.artifact import ModelCard
 from runtime.predictor import Predictor
 from runtime.registry import CHALLENGER, CHAMPION, NotRegisteredError, Reference, RegistryError, Server, Version, fetch
+from training.defaults import CONFIDENCE, LOSS_NAMES
 from training.errors import ModelError
 from training.forecasts import LOSSES, gain
 from training.holdout import HOLDOUT_FILE, Holdout, decode
-from training.resampling import CONFIDENCE, Interval
+from training.resampling import Interval
 
 MINIMUM_ROWS = 100
 """Rows below which a comparison says nothing."""
@@ -88,7 +90,7 @@ def promote(
     server: Server,
     name: str,
     *,
-    loss: str = "log_loss",
+    loss: str = LOSS_NAMES[0],
     margin: float = 0.0,
     confidence: float = CONFIDENCE,
     accept_first: bool = False,
@@ -127,10 +129,14 @@ def promote(
     ArtifactError
         A model file does not hold what it says.
     ModelError
-        The two cannot be compared.
+        Loss, margin or confidence is none, which is said before the server is asked; or the two cannot be compared.
     """
     if loss not in LOSSES:
         raise ModelError(f"metric: expected {', '.join(LOSSES)}, got {loss!r}")
+    if not math.isfinite(margin):
+        raise ModelError(f"margin: expected a number, got {margin}")
+    if not 0 < confidence < 1:
+        raise ModelError(f"confidence: expected a number between 0 and 1, got {confidence}")
     challenger = fetch(server, Reference(name, CHALLENGER, None))
     champion = find_champion(server, name)
     if champion is not None and champion.number == challenger.number:

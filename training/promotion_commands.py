@@ -4,6 +4,7 @@ import argparse
 import json
 
 from runtime.registry import REGISTERED_MODEL, TRACKING_URI, Server, tracking_uri
+from training.defaults import CONFIDENCE, LOSS_NAMES
 
 
 def add_promote(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,8 @@ def add_promote(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default=REGISTERED_MODEL, help="registered model (%(default)s)")
     parser.add_argument(
         "--metric",
-        choices=("log_loss", "brier", "error"),
-        default="log_loss",
+        choices=LOSS_NAMES,
+        default=LOSS_NAMES[0],
         help="loss that is compared; error is the share of wrong labels (%(default)s)",
     )
     parser.add_argument(
@@ -29,7 +30,7 @@ def add_promote(parser: argparse.ArgumentParser) -> None:
         help="by how much less the challenger must lose, in units of the metric (%(default)s)",
     )
     parser.add_argument(
-        "--confidence", type=float, default=0.95, metavar="C", help="of the interval, 0 to 1 (%(default)s)"
+        "--confidence", type=float, default=CONFIDENCE, metavar="C", help="of the interval, 0 to 1 (%(default)s)"
     )
     parser.add_argument(
         "--accept-first", action="store_true", help="where there is no champion yet, take a challenger without skill"

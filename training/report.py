@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from training.predictor import StockPredictor
 
-_CALIBRATION_BINS = 10
+_CALIBRATION_BINS = 10  # groups of rows, at most
 
 
 def feature_importance(predictor: StockPredictor) -> tuple[NDArray[np.float64], str]:

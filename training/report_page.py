@@ -16,16 +16,15 @@ from training.markup import section, table
 from training.metrics import baseline_predictions
 from training.predictor import LABELS, StockPredictor
 from training.report import calibration, feature_importance
-from training.resampling import CONFIDENCE, Interval
+from training.resampling import Interval
 from training.walk_forward import WalkForward
 from training.walk_forward_section import render_walk_forward_section
-from training.walk_forward_words import plain
+from training.walk_forward_words import CONFIDENT, plain
 
 PAGE_FILE = "index.html"
 STYLE = (Path(__file__).parent / "report.css").read_text()
 
-_SHOWN_POINTS = 200
-_CONFIDENCE = f"{100 * CONFIDENCE:.0f} %"
+_SHOWN_POINTS = 200  # of a curve
 _NAMES = {"roc_auc": "ROC AUC", "f1": "F1"}
 
 
@@ -129,7 +128,7 @@ def _metrics(evidence: dict[str, Evidence], facts: dict[str, Any]) -> str:
             [_NAMES.get(metric, metric), _interval(interval)] + [_number(baselines[name][metric]) for name in baselines]
             for metric, interval in found.metrics.items()
         ]
-        heads = ["metric", f"model, {_CONFIDENCE} interval", *(plain(name) for name in baselines)]
+        heads = ["metric", f"model, {CONFIDENT} interval", *(plain(name) for name in baselines)]
         gains = []
         for name, gain in found.gains.items():
             shown = (100 * gain.estimate, 100 * gain.low, 100 * gain.high)
@@ -137,7 +136,7 @@ def _metrics(evidence: dict[str, Evidence], facts: dict[str, Any]) -> str:
         text.append(
             f"<h3>{part.capitalize()}</h3>{table(heads, rows, kind='wide narrow')}<figure>"
             + intervals(f"gain in accuracy, {part}", gains, 0.0, "no gain")
-            + f"<figcaption>Gain in accuracy over each baseline in percentage points, with {_CONFIDENCE} intervals: "
+            + f"<figcaption>Gain in accuracy over each baseline in percentage points, with {CONFIDENT} intervals: "
             + "; ".join(f"{name} {value:+.1f} ({low:+.1f} to {high:+.1f})" for name, value, low, high in gains)
             + ".</figcaption></figure>"
         )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training.defaults import SEED
+from training.defaults import CONFIDENCE, SEED
 from training.errors import DataError
 
 RESAMPLES = 2000
-CONFIDENCE = 0.95
+"""Of an interval, where nothing else is said."""
 
 
 @dataclass(frozen=True)

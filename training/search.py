@@ -13,6 +13,7 @@ from training.forecasts import LOSSES
 from training.predictor import StockPredictor
 
 SEARCH_FOLDS = 3
+"""Times that a candidate is fitted and judged."""
 
 
 @dataclass(frozen=True)

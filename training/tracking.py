@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ _CLIENT_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_NEEDED = ("onnxruntime", "numpy", "onnx", "pandas")  # by those who load the model with MLflow's own tools
 _LONGEST_PARAMETER = 6000  # what a server takes
-_LONGEST_DIGEST = 36
+_LONGEST_DIGEST = 36  # likewise
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _save_model(folder: Path, content: bytes, run_id: str, model_id: str) -> Non
         str(folder),
         mlflow_model=Model(run_id=run_id, model_id=model_id),
         signature=signature(proto),
-        pip_requirements=[f"{library}=={_version(library)}" for library in ("onnxruntime", "numpy", "onnx", "pandas")],
+        pip_requirements=[f"{library}=={library_version(library)}" for library in _NEEDED],
         onnx_execution_providers=["CPUExecutionProvider"],
     )
     (folder / "model.onnx").write_bytes(content)  # MLflow parses a model and writes it anew, which breaks the seal
@@ -276,10 +278,3 @@ def _milliseconds(card: ModelCard) -> int | None:
     """Return when the model was trained, in milliseconds since 1970."""
     created = card.training.get("created")
     return int(1000 * datetime.fromisoformat(created).timestamp()) if isinstance(created, str) else None
-
-
-def _version(library: str) -> str:
-    """Return the installed version of a library."""
-    from importlib.metadata import version
-
-    return version(library)

@@ -8,6 +8,7 @@ from training.charts import Series, intervals, plot
 from training.markup import table
 from training.walk_forward import BUY_AND_HOLD, MODEL, WalkForward
 from training.walk_forward_words import (
+    CONFIDENT,
     FOLDS_TITLE,
     account_table,
     account_title,
@@ -17,8 +18,8 @@ from training.walk_forward_words import (
     plain,
 )
 
-_SHOWN_POINTS = 250
-_MOST_YEARS = 6
+_SHOWN_POINTS = 250  # of a curve
+_MOST_YEARS = 6  # with a text below the axis
 _STYLES = {BUY_AND_HOLD: "third", "persistence": "second", MODEL: "model"}
 
 
@@ -38,8 +39,8 @@ def render_walk_forward_section(found: WalkForward) -> str:
         + table(*fold_table(summary), left=(1, 4), kind="wide dense")
         + _conclude(forecast_verdict(summary))
         + f"<figure>{intervals('gain in log loss by fold', gains, 0.0, 'no gain')}"
-        f"<figcaption>Gain in log loss over {escape(plain(baseline))} by fold, in nats, with 95 % intervals; to the "
-        "right of the line the model is better.</figcaption></figure>"
+        f"<figcaption>Gain in log loss over {escape(plain(baseline))} by fold, in nats, with {CONFIDENT} intervals; "
+        "to the right of the line the model is better.</figcaption></figure>"
         + f"<h3>Backtest: {escape(account_title(summary))}</h3>"
         + table(*account_table(summary))
         + _conclude(money_verdict(summary))

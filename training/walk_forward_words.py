@@ -2,8 +2,13 @@
 
 from typing import Any
 
+from training.defaults import CONFIDENCE
+
 Table = tuple[list[str], list[list[str]]]
 """Heads, and rows of cells."""
+
+CONFIDENT = f"{100 * CONFIDENCE:.0f} %"
+"""What intervals are of, in words."""
 
 FOLDS_TITLE = "rows that the fitted model had not seen"
 
@@ -41,7 +46,7 @@ def fold_table(summary: dict[str, Any]) -> Table:
         ]
         for number, fold in enumerate(summary["folds"], 1)
     ]
-    return [*heads, "gain, 95 % interval"], rows
+    return [*heads, f"gain, {CONFIDENT} interval"], rows
 
 
 def account_title(summary: dict[str, Any]) -> str:

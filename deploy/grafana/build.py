@@ -29,6 +29,7 @@ TARGET = Path(__file__).parent / "dashboards" / "tickline.json"
 SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")
 SERVERS = 'job=~"$job",instance=~"$instance"'
 JOBS = 'job=~"$job"'
+CONTAINERS = 'container=~"tickline|kserve-container"'
 
 # What the rules, the autoscaler and the Deployment say; a test holds them equal.
 TARGET_RATE, CPU_LIMIT, MEMORY_LIMIT = 3400, 0.5, 512 * 2**20
@@ -281,8 +282,13 @@ def saturation(board: Dashboard) -> Dashboard:
             lines(
                 "Memory by server",
                 "bytes",
-                "Resident memory of all its processes.",
+                "Resident memory of all its processes; of a pod also what the limit counts, model files among it.",
                 (f"sum by (instance) (process_resident_memory_bytes{{{SERVERS}}})", "{{instance}}"),
+                (
+                    f"max by (pod) (container_memory_working_set_bytes{{{CONTAINERS}}} "
+                    f"and on (namespace, pod) up{{{SERVERS}}})",
+                    "{{pod}}, as its limit counts",
+                ),
                 limit=MEMORY_LIMIT,
             )
         )

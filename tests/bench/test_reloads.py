@@ -64,6 +64,7 @@ def test_a_reply_of_another_model_or_of_both_is_noticed(tmp_path: Path) -> None:
     assert (tally.wrong, tally.mixed, tally.rows) == (0, 0, 12)
     expected.check(tally, VERSIONS[0], np.concatenate([one[:6], other[6:]]), 0)
     assert (tally.wrong, tally.mixed) == (1, 1)
+    assert tally.example.startswith(f"not what {VERSIONS[0]} computes: [[")
     expected.check(tally, VERSIONS[0], np.nextafter(one, np.float32(2)), 0)
     assert (tally.wrong, tally.mixed) == (2, 1)
     expected.check(tally, "3.0.0", one, 0)
@@ -75,5 +76,7 @@ def test_growth_and_faults_are_told(results: dict[str, Any]) -> None:
     steady, growing = [60.0] * 200, [60.0 + number for number in range(200)]
     assert find_faults({**results, "memory_mib": {"0": steady}}) == []
     assert find_faults({**results, "memory_mib": {"0": growing}}) == ["worker 0 has grown from 90 to 250 MiB"]
+    assert growth([50.0]) == (50.0, 50.0)
+    assert find_faults({**results, "batches": {}}) == ["no reply to batches"]
     broken = {**results, "failed": 1, "mixed": 2, "wrong": 2, "refused": ["no"]}
     assert find_faults(broken) == ["1 failed", "2 wrong", "2 mixed", "1 reloads refused: no"]

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from runtime.artifact import ModelCard
 from runtime.registry import FoundVersion, NotRegisteredError, Reference, Server, Version
+from training.defaults import LOSS_NAMES
 from training.errors import ModelError
+from training.forecasts import LOSSES
 from training.holdout import Holdout
-from training.promotion import contests, find_champion, last_seen
+from training.promotion import contests, find_champion, last_seen, promote
 
 ROWS = 400
 DATES = np.arange("2020-01-01", ROWS, dtype="datetime64[D]").astype("datetime64[us]")
@@ -110,6 +112,24 @@ def test_a_champion_whose_file_is_lost_is_not_taken_for_none() -> None:
     assert find_champion(registry, "none") is None
     with pytest.raises(NotRegisteredError, match=r"no such artifact: model\.onnx"):
         find_champion(registry, "tickline")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"loss": "luck"}, "metric: expected log_loss, brier, error, got 'luck'"),
+        ({"margin": float("nan")}, "margin: expected a number, got nan"),
+        ({"confidence": 1.0}, r"confidence: expected a number between 0 and 1, got 1\.0"),
+        ({"confidence": float("nan")}, "confidence: expected a number between 0 and 1, got nan"),
+    ],
+)
+def test_what_no_comparison_can_have_is_refused_before_the_server_is_asked(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        promote(Registry("http://localhost"), "tickline", **wrong)
+
+
+def test_the_command_offers_what_there_is() -> None:
+    assert tuple(LOSSES) == LOSS_NAMES
 
 
 def test_a_contest_reads_well() -> None:
