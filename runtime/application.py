@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter_ns
@@ -19,6 +18,7 @@ from runtime import bars_endpoints, endpoints, inference_endpoints, logs
 from runtime.drain import Drain
 from runtime.gate import Gate
 from runtime.heartbeat import Heartbeat, stop_with_supervisor
+from runtime.listening import Listening
 from runtime.memory import never_collected
 from runtime.problems import Problem, answer_http_exception, answer_problem, answer_unexpected
 from runtime.scheduling import ask_for_short_slices, take_usual_slices
@@ -81,13 +81,12 @@ class Application:
         )
         routes.state.worker = worker
         self._gate = Gate(routes, worker)
-        Drain(self._settings.drain_seconds, worker.drain, loop)
-        stop_with_supervisor(loop)
+        patience = self._settings.header_seconds if self._settings.tls_cert_file else None
+        listening = Listening(loop, worker.is_last, patience)
+        drain = Drain(self._settings.drain_seconds, worker.drain, listening.end, loop)
+        stop_with_supervisor(loop, worker.end_with_all)
         heartbeat = Heartbeat(self._settings.hang_seconds, loop)
         ask_for_short_slices()  # which all threads inherit that begin later
-        if self._settings.tls_cert_file:  # uvicorn has no setting for it, and no lane sees a connection before
-            patient = partial(loop.create_server, ssl_handshake_timeout=self._settings.header_seconds)
-            loop.create_server = patient  # type: ignore[method-assign]
         loop.set_default_executor(ThreadPoolExecutor(initializer=take_usual_slices))
         card = worker.model.card
         logger.info(
@@ -100,6 +99,8 @@ class Application:
         if grpc_server:
             await grpc_server.stop()
         await worker.stop()
+        listening.close()
+        drain.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from bisect import bisect_left
 from contextlib import suppress
 from functools import partial
@@ -154,10 +155,38 @@ class AsgiLane(HttpToolsProtocol):
         """End the connection after the request that it has brought or begun to bring."""
         self._ending = True
         if self.transport.is_closing():
-            self.transport.close()  # it lingers no longer
+            self._part()  # it lingers no longer
+        elif self._phase == Phase.IDLE and not self._is_answering():
+            self._leave()
         elif self._phase != Phase.HEAD:
             super().shutdown()
-        if self.scheme == "https" and self._phase in (Phase.IDLE, Phase.OVER) and self.transport.is_closing():
+
+    def _leave(self) -> None:
+        """End the connection, which is idle, unless its client has sent something: then that is read first.
+
+        What a client sends from now on finds the connection ended, and not reset: it can tell that nobody has read it.
+        """
+        if self._phase != Phase.IDLE or self._is_answering() or self.transport.is_closing():
+            return
+        stream = socket.socket(fileno=self.transport.get_extra_info("socket").fileno())
+        waits = False
+        try:
+            with suppress(OSError):  # nothing waits, or the client has gone
+                waits = bool(stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            if not waits and self.scheme == "http" and not self.transport.get_write_buffer_size():
+                with suppress(OSError):
+                    stream.shutdown(socket.SHUT_WR)
+        finally:
+            stream.detach()  # it is the transport's
+        if waits and not self.flow.read_paused:
+            self.loop.call_soon(self._leave)
+        else:
+            self._part()
+
+    def _part(self) -> None:
+        """Close the connection."""
+        self.transport.close()
+        if self.scheme == "https" and self._phase in (Phase.IDLE, Phase.OVER):
             # TLS waits 30 s for the goodbye of a client, which an idle one does not send.
             self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
 
@@ -166,7 +195,6 @@ class AsgiLane(HttpToolsProtocol):
         """End the connection where its client is too slow; else look again when it may be."""
         now = perf_counter_ns()
         left: float = self._interval
-        answering = self.cycle is not None and not self.cycle.response_complete
         if self.flow.write_paused:
             unsent, self._unsent = self._unsent, self.transport.get_write_buffer_size()
             if self._unsent == unsent and now - self._started > self.timeout_keep_alive * 10**9:
@@ -175,7 +203,7 @@ class AsgiLane(HttpToolsProtocol):
                 return
         elif self._phase == Phase.BODY:
             self._watch_body(now)
-        elif answering:
+        elif self._is_answering():
             pass
         elif self._phase == Phase.HEAD:
             left = self._head_seconds - (now - self._started) / 1e9
@@ -187,6 +215,10 @@ class AsgiLane(HttpToolsProtocol):
                 self.transport.close()
         if not self.transport.is_closing():
             self._timer = self.loop.call_later(min(left, self._interval), self._watch)
+
+    def _is_answering(self) -> bool:
+        """Tell whether the application has not answered all that it has been asked."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def timeout_keep_alive_handler(self) -> None:
         """Leave idle connections to `_watch`: uvicorn's own timer knows nothing of requests that pass by its parser."""

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 SLOTS = 128
 """More than the 64 workers that can be set, so that a rolling restart always finds a free one."""
 
-PROPOSED, COMMITTED, WITHDRAWN, LEADER, ASKED, ANSWERED, GOLDEN, RECENT, HEADER_WORDS = 0, 1, 2, 3, 4, 5, 8, 12, 16
+PROPOSED, COMMITTED, WITHDRAWN, LEADER, ASKED, ANSWERED, ENDING = 0, 1, 2, 3, 4, 5, 6
+GOLDEN, RECENT, HEADER_WORDS = 8, 12, 16
 """Words of the header: numbers of models, the process that leads a reload, signals that asked for one and those that
-were answered, and two changes (`runtime.comparison`) of the last reload."""
+were answered, whether all workers end, and two changes (`runtime.comparison`) of the last reload."""
 
 PID, PREPARED, REFUSED, SERVING, ENGINE, CHANGE, SLOT_HEADER_WORDS = 0, 1, 2, 3, 4, 8, 16
 """First words of a slot: its process, numbers of models, the engine, and the change on this worker's recent rows."""

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from multiprocessing import parent_process
 
 logger = logging.getLogger("tickline")
@@ -13,8 +14,11 @@ logger = logging.getLogger("tickline")
 _LOOKS = 4
 
 
-def stop_with_supervisor(loop: asyncio.AbstractEventLoop) -> None:
-    """Stop this process, as SIGTERM does, when the supervisor is gone: nobody else would, and its port is taken."""
+def stop_with_supervisor(loop: asyncio.AbstractEventLoop, before: Callable[[], None]) -> None:
+    """Stop this process, as SIGTERM does, when the supervisor is gone: nobody else would, and its port is taken.
+
+    Before that something is called.
+    """
     supervisor = parent_process()
     if supervisor is None:
         return
@@ -23,6 +27,7 @@ def stop_with_supervisor(loop: asyncio.AbstractEventLoop) -> None:
     def stop() -> None:
         loop.remove_reader(gone)
         logger.critical("the supervisor is gone; this worker stops")
+        before()
         signal.raise_signal(signal.SIGTERM)
 
     loop.add_reader(gone, stop)

@@ -385,6 +385,7 @@ class FastLane(AsgiLane):
     def shutdown(self) -> None:
         """End the connection after the request that it has brought or begun to bring."""
         self._coalescer.flush()
+        self._known = KnownHeads()  # which let a connection stay open
         if self._body is None and self._refused is None:
             super().shutdown()
         else:

@@ -23,7 +23,7 @@ from runtime.application import Application
 from runtime.artifact import model_file, naming, read_sealed
 from runtime.asgi_lane import AsgiLane
 from runtime.authentication import Tokens
-from runtime.board import ASKED, COMMITTED, PROPOSED, Board
+from runtime.board import ASKED, COMMITTED, ENDING, PROPOSED, Board
 from runtime.engines import COMPILED, load_compiled
 from runtime.graph_rules import check_sealed_graph
 from runtime.lane import FastLane
@@ -98,6 +98,9 @@ def serve(settings: Settings) -> int:
         def ask_for_reload() -> None:
             board.header[ASKED] += 1
 
+        def tell_of_end() -> None:
+            board.header[ENDING] = 1
+
         signal.signal(signal.SIGHUP, lambda number, frame: ask_for_reload())
         sockets = [listener, metrics_listener] if settings.metrics_port else [listener]
         host, port = listener.getsockname()[:2]
@@ -109,7 +112,7 @@ def serve(settings: Settings) -> int:
                 server.run(sockets)
             return 0 if server.started else 1
         _end_in_order(lambda number, frame: None)
-        supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload)
+        supervisor = Supervisor(config, sockets, settings.drain_seconds, ask_for_reload, tell_of_end)
         with _when_served(sockets, partial(logger.info, told)):
             supervisor.run()
         failed = [process for process in supervisor.processes if process.exitcode not in (0, -signal.SIGTERM)]

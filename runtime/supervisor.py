@@ -11,6 +11,8 @@ from multiprocessing import resource_tracker
 from uvicorn.config import Config
 from uvicorn.supervisors import Multiprocess
 
+from runtime.listening import ACCEPTING_SECONDS, HANDSHAKE_SECONDS
+
 logger = logging.getLogger("tickline")
 
 _PATIENCE_SECONDS = 5.0  # beyond the grace that workers have themselves
@@ -29,14 +31,22 @@ class Supervisor(Multiprocess):
         How long workers go on answering after they have been told to stop.
     reload : callable
         Called at SIGHUP.
+    ending : callable
+        Called before all workers are told to stop.
     """
 
     def __init__(
-        self, config: Config, sockets: list[socket.socket], drain_seconds: float, reload: Callable[[], None]
+        self,
+        config: Config,
+        sockets: list[socket.socket],
+        drain_seconds: float,
+        reload: Callable[[], None],
+        ending: Callable[[], None],
     ) -> None:
         super().__init__(config, sockets)
         self._drain_seconds = drain_seconds
         self._reload = reload
+        self._ending = ending
 
     def init_processes(self) -> None:
         """Start the workers."""
@@ -53,9 +63,14 @@ class Supervisor(Multiprocess):
         """Ask the workers for a reload; uvicorn would start all of them anew."""
         self._reload()
 
+    def terminate_all(self) -> None:
+        """Tell all workers to stop, and that the others do too."""
+        self._ending()
+        super().terminate_all()
+
     def join_all(self) -> None:
         """Wait for all workers; stop listening when they have, and kill one that outlives its time."""
-        end = time.monotonic() + self._drain_seconds
+        end = time.monotonic() + self._drain_seconds + HANDSHAKE_SECONDS + ACCEPTING_SECONDS
         for process in self.processes:
             process.process.join(max(0.0, end - time.monotonic()))
         for listener in self.sockets:

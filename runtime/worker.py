@@ -13,7 +13,7 @@ from starlette.requests import Request
 from features_fast import compilations
 from runtime.admission import Admission
 from runtime.authentication import Tokens
-from runtime.board import Board
+from runtime.board import ENDING, Board
 from runtime.busy_poll import BusyPoll
 from runtime.coalescer import Coalescer
 from runtime.deadlines import in_time
@@ -133,6 +133,14 @@ class Worker:
         """Say that this worker is about to stop, and let every reply be the last one on its connection."""
         self.ready = False
         self.known_heads.clear()
+
+    def is_last(self) -> bool:
+        """Tell whether no other worker goes on when this one stops."""
+        return self.settings.workers == 1 or bool(self.board.header[ENDING])
+
+    def end_with_all(self) -> None:
+        """Know, and let all workers know, that none of them goes on."""
+        self.board.header[ENDING] = 1
 
     async def stop(self) -> None:
         """Finish what runs."""
