@@ -30,7 +30,7 @@ ROWS = 10_000
 ENGINE = "onnxruntime alone"
 PLAIN = "plain JSON service"
 
-_PIECE = 1 << 18
+_PIECE = 1 << 18  # bytes of a body that come at once
 _GATED = {(LOGISTIC, "JSON rows"), (FOREST, ".npy, both ways")}
 _ROUNDS = 15
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _FACTORS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
 _BASELINE = Path(__file__).parent / "results" / "baseline.json"
-_MOST_REQUESTS = 100_000_000
-_MOST_ROWS = 2_000_000
-_MOST_SLOW = 100.0
+_MOST_REQUESTS = 100_000_000  # of a step
+_MOST_ROWS = 2_000_000  # of all bodies together
+_MOST_SLOW = 100.0  # times
 
 
 def add_load(parser: argparse.ArgumentParser) -> None:

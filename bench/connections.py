@@ -14,7 +14,7 @@ CONNECTIONS = 32
 LOST = "connection lost"
 MALFORMED = "malformed reply"
 
-_PIECE = 1 << 18
+_PIECE = 1 << 18  # bytes that are received at once
 _CONNECT_SECONDS = 5.0
 
 

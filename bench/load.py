@@ -25,8 +25,8 @@ SHARES = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Rates of a sweep, as shares of what a closed loop finds."""
 
 _NPY = "application/x-npy"
-_SHOWN_EVERY = 1.0
-_SHOWING_TAKES = 2e-3
+_SHOWN_EVERY = 1.0  # seconds
+_SHOWING_TAKES = 2e-3  # seconds, at most
 
 
 @dataclass(frozen=True, slots=True)

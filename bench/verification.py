@@ -18,10 +18,10 @@ WRONG = frozenset({MALFORMED, SHAPE, LABEL, PROBABILITY})
 """Faults of a reply's content; all others say that there was no answer."""
 
 TOLERANCE = 1e-5
-_SUM_TOLERANCE = 1e-4
-_KEPT_BYTES = 1 << 26
-_QUICK_SECONDS = 2e-5
-_ROW_SECONDS = 4e-6
+_SUM_TOLERANCE = 1e-4  # of the probabilities of a row from 1
+_KEPT_BYTES = 1 << 26  # of replies that wait to be checked, before one is checked at any cost
+_QUICK_SECONDS = 2e-5  # a check that may always be done
+_ROW_SECONDS = 4e-6  # that the check of a row takes
 
 
 class Prediction(msgspec.Struct):

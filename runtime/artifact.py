@@ -28,7 +28,7 @@ CERTIFICATE_KEY = "tickline.certificate"
 SEAL_KEY = b"tickline.sha256"
 
 _UNSAFE_IN_A_NAME = re.compile(r'["\\\x00-\x1f]')  # what JSON would have to escape
-_LONGEST_NAME = 128
+_LONGEST_NAME = 128  # characters of a model's name or version
 
 # ModelProto.metadata_props is field 14 and each entry has a key (field 1) and a value (field 2), all length-delimited.
 _SEAL_PREFIX = b"\x0a" + bytes([len(SEAL_KEY)]) + SEAL_KEY + b"\x12\x40"

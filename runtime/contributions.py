@@ -39,7 +39,7 @@ from runtime.compiled.program import (
 PROBABILITY, LOG_ODDS = "probability", "log-odds"
 """What a score is."""
 
-_LARGEST_ERROR = 1e-5
+_LARGEST_ERROR = 1e-5  # of the probability that contributions add up to
 _OPERATIONS = {
     Operator.ADD: np.add,
     Operator.SUBTRACT: np.subtract,

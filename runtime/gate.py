@@ -17,8 +17,8 @@ from runtime.worker import Worker
 
 _PROBES = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 _DEADLINE = HEADER.lower().encode()
-_BAR_VALUES = 5
-_JSON_BYTES, _BINARY_BYTES = 8, 4
+_BAR_VALUES = 5  # numbers of a bar
+_JSON_BYTES, _BINARY_BYTES = 8, 4  # bytes of a value in a body, about
 
 
 class Gate:

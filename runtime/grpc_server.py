@@ -60,7 +60,7 @@ _CODES = {
 }
 """Status codes of problems; every other one is an invalid argument."""
 
-_LARGEST_MESSAGE = 2**31 - 1
+_LARGEST_MESSAGE = 2**31 - 1  # what gRPC's own number of bytes can say
 
 
 class GrpcError(TicklineError):

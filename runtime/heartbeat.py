@@ -11,7 +11,7 @@ from multiprocessing import parent_process
 
 logger = logging.getLogger("tickline")
 
-_LOOKS = 4
+_LOOKS = 4  # in the time that a loop may hang
 
 
 def stop_with_supervisor(loop: asyncio.AbstractEventLoop, before: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from runtime.codec import DEEPEST, WORDS_OF_JSON, Codec
 
-_PIECE = 1 << 16
+_PIECE = 1 << 16  # bytes that are looked at in one go
 _UTF8 = getincrementaldecoder("utf-8")
 _WORDS = np.frombuffer(WORDS_OF_JSON, np.uint8)
 _STRING_OR_BLANK = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+', re.DOTALL)

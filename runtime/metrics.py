@@ -127,7 +127,7 @@ _REJECTIONS = _STAGES + len(STAGES) * _STAGE_STRIDE
 _END = _REJECTIONS + len(REJECTIONS)
 
 _NOTE = Struct("5q")  # predictions, and the nanoseconds of four stages
-_MOST_NOTES = 256
+_MOST_NOTES = 256  # requests of the fast lane that are noted before they are counted
 _NOTED_STAGES = np.array([STAGES.index(stage) for stage in ("parse", "wait", "infer", "encode")]) * _STAGE_STRIDE
 
 _PREDICT = _ROUTE_INDEX["/predict"]

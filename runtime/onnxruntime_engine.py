@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from runtime.artifact import ArtifactError
 from runtime.engine import FEATURES, PROBABILITIES
 
-_LOG_ERRORS_ONLY = 3
+_LOG_ERRORS_ONLY = 3  # its severity of an error
 
 
 class OnnxruntimeEngine:

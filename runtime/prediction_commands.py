@@ -22,7 +22,7 @@ OF_MODELS = (MODEL_PATH, MODEL_SHA256, MAX_MODEL_BYTES, ENGINE)
 
 _TIMEOUT_SECONDS = 30
 _RETRIES = 3  # within a second: someone waits for the answer
-_WIDEST_BAR = 20
+_WIDEST_BAR = 20  # signs for the largest contribution
 
 
 def load_chosen(options: argparse.Namespace, path: str | None = None) -> "Model":

@@ -22,10 +22,10 @@ CHUNK_SECONDS = 0.02
 MOMENT_SECONDS = 0.0002
 """How long rows may keep the event loop, and all who wait for it, at a stretch."""
 
-_LEAST_CHUNK_ROWS = 128
-_TIMED_ROWS = 1024
+_LEAST_CHUNK_ROWS = 128  # however slow the model is
+_TIMED_ROWS = 1024  # of the batch that tells what a row takes
 _ROWS_A_THREAD = 512  # fewer are not worth waking a thread for
-_WARM_UP_CALLS = 20
+_WARM_UP_CALLS = 20  # before a model is ready
 
 
 class Predictor:

@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
 """Path below which errors have the form of the Open Inference Protocol."""
 
-_LONGEST = 300
+_LONGEST = 300  # characters of what came that a refusal quotes
 
 
 class Problem(TicklineError):  # noqa: N818 - the name of RFC 9457

@@ -39,7 +39,7 @@ TRACKING_URI = "http://localhost:5001"
 _REFERENCE = re.compile(r"models:/([^/@:]+)(?:@([^/@]+)|/(\d+))")
 _API = "/api/2.0/mlflow"
 _TRIES = 3
-_PAUSE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5  # between two tries
 _TIMEOUT_SECONDS = 10.0
 
 

@@ -42,8 +42,8 @@ logger = logging.getLogger("tickline")
 
 _IDLE_SECONDS, _POLL_SECONDS = 0.1, 0.02
 """How often a worker looks at the board, and how often while a model is on its way: to look wakes its processor."""
-_RETRY_SECONDS = 1.0
-_TIMEOUT_SECONDS = 60.0
+_RETRY_SECONDS = 1.0  # after a step that failed
+_TIMEOUT_SECONDS = 60.0  # for all workers to prepare a model, and again to swap
 
 
 class RolloutError(TicklineError):

@@ -13,13 +13,13 @@ import sys
 SLICE_NANOSECONDS = 100_000
 """The shortest that the kernel grants."""
 
-_SET, _GET = 0, 1
+_SET, _GET = 0, 1  # places in these pairs
 _CALLS = {"x86_64": (314, 315), "aarch64": (274, 275)}
 """Numbers of `sched_setattr` and `sched_getattr`, which the C library does not offer everywhere."""
 
 _ATTRIBUTES = struct.Struct("=IIQiIQQQII")
 """`struct sched_attr`: size, policy, flags, nice, priority, runtime, deadline, period, two utilization clamps."""
-_RUNTIME = 5
+_RUNTIME = 5  # the place of the slice in it
 
 
 def ask_for_short_slices() -> bool:

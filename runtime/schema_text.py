@@ -18,7 +18,7 @@ _LIMITS = (
     ("pattern", "like {}"),
     ("format", "{}"),
 )
-_MOST_VALUES = 32
+_MOST_VALUES = 32  # words or members that the page shows of a type
 
 
 def schema_id(name: str) -> str:

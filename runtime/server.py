@@ -34,7 +34,7 @@ from runtime.supervisor import Supervisor
 
 logger = logging.getLogger("tickline")
 
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.01  # between two looks whether workers listen
 
 
 class ServerError(TicklineError):

@@ -43,7 +43,7 @@ _CONTENT_TYPES = {
 }
 _JSON_LENGTH = JSON_LENGTH.lower().encode()
 _SYMBOL = re.compile(rb"/symbols/([A-Za-z0-9^._=:-]+)/bars")  # nothing in it is escaped
-_LONGEST_ACCEPT = 256
+_LONGEST_ACCEPT = 256  # bytes; longer ones are for the application
 _MOST_DIGITS = 15
 
 _preferred_reply = lru_cache(256)(preferred_reply)

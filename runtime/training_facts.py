@@ -8,8 +8,8 @@ import msgspec
 from runtime.artifact import ModelCard
 from runtime.markup import Markup, fill, join
 
-_MOST_PARTS, _MOST_ROWS, _MOST_COLUMNS = 4, 8, 8
-_LONGEST_CELL = 60
+_MOST_PARTS, _MOST_ROWS, _MOST_COLUMNS = 4, 8, 8  # that the home page shows
+_LONGEST_CELL = 60  # characters
 
 
 def render_training(card: ModelCard) -> Markup:

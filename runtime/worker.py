@@ -34,7 +34,7 @@ from runtime.versions import KeptVersion
 
 _Result = TypeVar("_Result")
 
-_RENEWAL_SECONDS = 0.5
+_RENEWAL_SECONDS = 0.5  # between two looks at files of tokens
 
 
 class Worker:

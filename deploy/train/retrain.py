@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import tickline
-from features_fast.atomic_file import check_file
+from features_fast.atomic_file import check_file, write_atomically
 from runtime.registry import CHAMPION, REGISTERED_MODEL
 
 FILE = Path(os.environ["MODEL_PATH"]) / "model.onnx"
@@ -52,9 +52,8 @@ def main() -> int:
             if status := tickline.main(step):
                 return status
         if not options.track:
-            staged = FILE.with_suffix(".new")
-            shutil.copyfile(Path(folder) / "model" / FILE.name, staged)
-            staged.replace(FILE)
+            with write_atomically(FILE) as staging:
+                shutil.copyfile(Path(folder) / "model" / FILE.name, staging)
     return reload(options.reload) if options.reload else 0
 
 

@@ -28,7 +28,7 @@ from runtime.client.results import (
 Result = TypeVar("Result")
 
 JSON, NPY, RAW = "application/json", "application/x-npy", "application/octet-stream"
-_LONG_FRAME = 100
+_LONG_FRAME = 100  # rows from which on a DataFrame is sent and answered in binary
 _BAR_FIELDS = ("open", "high", "low", "close", "volume")
 
 

@@ -26,10 +26,10 @@ from runtime.client.http import LostError, Reply, encode_request
 RETRIES = 6
 """How often a call is tried again unless a client says otherwise: over 3 to 6 s, in which a server starts again."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries, doubled each time
 _LONGEST_LIMIT = 10**6 - 1  # seconds, of which the server takes the milliseconds in nine digits
-_MOST_DIGITS = 6
-_LONGEST_DATE = 64
+_MOST_DIGITS = 6  # of the seconds of a Retry-After
+_LONGEST_DATE = 64  # bytes of the date of a Retry-After
 _PORTS = {"http": 80, "https": 443}
 _WORD = re.compile(r"[!-~]+\Z")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # What scores is imported where the command runs, so that `--help` answers at once.
 
-_WITH_ERRORS = 3
+_WITH_ERRORS = 3  # exit status
 _LEAST_PART_ROWS = 1000
 
 

@@ -24,7 +24,7 @@ from features_fast.foreign_text import (
 )
 from runtime.scoring.cells import NO_TIME, encoded, times
 
-_MAX_HEADER = 1 << 20
+_MAX_HEADER = 1 << 20  # bytes of a line above the rows
 _BEGINNING = 200
 """Rows at the beginning that tell whether dates are ISO 8601, and which end is the newest."""
 

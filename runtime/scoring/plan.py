@@ -17,7 +17,9 @@ PART_ROWS = 1 << 20
 """Rows of one file of scores, by default."""
 
 CSV_BYTES = 8 << 20
-_MAX_CSV_BYTES = 8 * CSV_BYTES
+"""Bytes of a piece of a CSV file that is read at once, about."""
+
+_MAX_CSV_BYTES = 8 * CSV_BYTES  # in which a quote must be closed
 _SCAN_BYTES = 1 << 18  # which the nearest caches hold
 _FULL = 0.75
 """Share of a part from which on bars are cut where a cut is possible."""

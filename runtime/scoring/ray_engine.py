@@ -21,7 +21,7 @@ from runtime.scoring.job import Job
 
 _CHAIN, _ROWS = "chain", "rows"
 
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0  # for a cluster to answer
 
 _OBJECTS = 100 << 20
 """Bytes that Ray may share between processes of this machine, near its least: here it is a few numbers a chain."""

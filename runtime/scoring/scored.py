@@ -13,7 +13,7 @@ from runtime.scoring.reading import Block, Rejects
 BUFFER_ROWS = 8192
 """Rows of features between their computation and their prediction: 700 kB, which a core's own cache holds."""
 
-_LONG_SPAN = 64
+_LONG_SPAN = 64  # rows
 
 
 @dataclass
