@@ -48,7 +48,8 @@ def smooth(signal: Any, macd: Any) -> Any:
 def moves(s: Floats, j: int) -> Any:
     """Return rise and fall of eight bars from place ``j`` on, in pairs, those of even and those of odd bars."""
     change = load(s, at.CLOSE + j) - load(s, at.CLOSE + j - 1)
-    return pairs(rise(change) + at.STILL, rise(0.0 - change) + at.STILL)
+    up = rise(change)
+    return pairs(up + at.STILL, (up - change) + at.STILL)
 
 
 @part(EIGHT(DOUBLES, INT, LANES), inline=True)

@@ -73,12 +73,12 @@ SIZE = ROWS + 8 * COLUMNS
 # each, and the last values of each quantity in rings, the value of all eight tickers at one bar in one cache line.
 LEFT = SIZE + -SIZE % 8
 STARTS = LEFT + 8 * 8
-LONG, SHORT, SHORTEST = 64, 16, 8
-"""Bars in a ring: windows look back to it by 42 bars at most, by 12 and by 7; some are filled eight bars ahead."""
+LONG, MIDDLE, SHORT, SHORTEST = 64, 32, 16, 8
+"""Bars in a ring: windows look back by 42 bars at most, by 20, by 12 and by 5; bars come in up to 15 bars early."""
 
 CLOSES = STARTS + 8
 SUMS_10, SUMS_20 = CLOSES + 8 * LONG, CLOSES + 16 * LONG
-_SHORT_RINGS = CLOSES + 24 * LONG
+_SHORT_RINGS = SUMS_20 + 8 * MIDDLE
 (
     VOLUMES,
     VOLUMES_10,
@@ -87,33 +87,32 @@ _SHORT_RINGS = CLOSES + 24 * LONG
     RETURNS,
     RETURN_SUMS_10,
     RETURN_SQUARES_10,
-) = range(_SHORT_RINGS, _SHORT_RINGS + 7 * 8 * SHORT, 8 * SHORT)
-_SHORTEST_RINGS = _SHORT_RINGS + 7 * 8 * SHORT
+    OPENS,
+    HIGHS,
+    LOWS,
+) = range(_SHORT_RINGS, _SHORT_RINGS + 10 * 8 * SHORT, 8 * SHORT)
+_SHORTEST_RINGS = _SHORT_RINGS + 10 * 8 * SHORT
 (
     VOLUMES_5,
     SUMS_5,
     SQUARES_5,
     RETURN_SUMS_5,
     RETURN_SQUARES_5,
-    OPENS,
-    HIGHS,
-    LOWS,
-) = range(_SHORTEST_RINGS, _SHORTEST_RINGS + 8 * 8 * SHORTEST, 8 * SHORTEST)
+) = range(_SHORTEST_RINGS, _SHORTEST_RINGS + 5 * 8 * SHORTEST, 8 * SHORTEST)
 
-PLACES = _SHORTEST_RINGS + 8 * 8 * SHORTEST
+PLACES = _SHORTEST_RINGS + 5 * 8 * SHORTEST
 """Where the rows of each of the eight tickers begin, as a number of values."""
 
 STAGE = PLACES + 8
-"""The rows of a block on their way out, or the columns of sixteen bars of eight tickers."""
+"""The rows of a block on their way out, or the columns of eight bars of eight tickers."""
 
-HALF = 8 * COLUMNS
-STAGE_PAD = 8 * 16
-"""Columns in the stage: two halves of eight bars of eight tickers, behind room for the last lines of the second."""
+STAGED, STAGE_PAD = 8 * COLUMNS, 16
+"""Columns in the stage: those of eight bars, behind room for the last of the eight bars before."""
 
-WORKSPACE = STAGE + max(BLOCK * COLUMNS, STAGE_PAD + 2 * 8 * HALF)
+WORKSPACE = STAGE + max(BLOCK * COLUMNS, 8 * (STAGE_PAD + STAGED))
 """Float64 values in a workspace."""
 
-PAGE, WORKSPACE_PLACE = 4096, 192
+PAGE, WORKSPACE_PLACE = 4096, 55 * 64
 """Bytes of a page, and from where in one a workspace begins: of the 64 places that are a cache line, that where a long
 series takes least time. A row in the stage that lies across two pages takes longer to store than to compute."""
 

@@ -38,8 +38,8 @@ def levels(
 
 @part(LANES(LANES), inline=True)
 def band(square_20: Any) -> Any:
-    """Return the width of the band that lies two deviations above and below the mean of 20 closes."""
-    return 4.0 * root(square_20 * (1.0 / 20.0))
+    """Return the width of the band that lies two deviations above and below the mean of 20 closes, so of 4."""
+    return root(square_20 * (4.0 * 4.0 / 20.0))
 
 
 @part(PAIRS(LANES, LANES), inline=True)

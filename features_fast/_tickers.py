@@ -13,8 +13,8 @@ from features_fast._vectors import address, load, onward, prefetch, store, store
 from features_fast._windows import merge, spread
 from features_fast.specification import WARM_UP
 
-_AHEAD = 24
-"""Bars of each ticker that are asked for while eight are computed."""
+_AHEAD = 64
+"""How many bars ahead of those that are computed the bars of each ticker are asked for."""
 
 
 @part(LANES(DOUBLES, *(INT,) * 4), inline=True)
@@ -68,8 +68,42 @@ def _turn_in(s: Floats, place: int, field: Floats, starts: Words, t: int) -> Non
     store(s, place + 40, f)
     store(s, place + 48, g)
     store(s, place + 56, h)
-    for i in range(8):
-        prefetch(field, starts[i] + t + _AHEAD)
+
+
+@part(VOID(DOUBLES, INT, *(DOUBLES,) * 5, WORDS, INT))
+def _turn_in_some(
+    s: Floats,
+    i: int,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    volumes: Floats,
+    starts: Words,
+    t: int,
+) -> None:
+    """Do part ``i`` of eight of the work to put eight bars of eight tickers, from bar ``t`` on, side by side.
+
+    The moves of a field wait for each other, so bars are computed between the fields. Volumes come late, when the
+    windows have left those that stood there.
+    """
+    short = 8 * (t & (at.SHORT - 1))
+    if i == 0:
+        _turn_in(s, at.CLOSES + 8 * (t & (at.LONG - 1)), closes, starts, t)
+    elif i == 2:
+        _turn_in(s, at.OPENS + short, opens, starts, t)
+    elif i == 3:
+        _turn_in(s, at.HIGHS + short, highs, starts, t)
+    elif i == 5:
+        _turn_in(s, at.LOWS + short, lows, starts, t)
+    elif i == 6:
+        _turn_in(s, at.VOLUMES + short, volumes, starts, t)
+    ahead = starts[i] + t + _AHEAD
+    prefetch(opens, ahead)
+    prefetch(highs, ahead)
+    prefetch(lows, ahead)
+    prefetch(closes, ahead)
+    prefetch(volumes, ahead)
 
 
 @part(LANES(LANES, LANES, DOUBLE), inline=True)
@@ -136,23 +170,24 @@ def _lead(far: Floats, first: int, line: int) -> int:
 
 @part(*(VOID(kind, WORDS, INT, kind, *(INT,) * 4, BOOLEAN) for kind in ROWS))
 def _send(
-    far: Floats, places: Words, to: int, stage: Floats, place: int, first: int, stop: int, line: int, past: bool
+    far: Floats, places: Words, to: int, stage: Floats, begin: int, first: int, stop: int, line: int, past: bool
 ) -> None:
-    """Send cache lines ``first`` to ``stop`` of each ticker, from a place of the stage on."""
+    """Send cache lines ``first`` to ``stop`` of the rows of each ticker; line 0 begins at column ``begin``."""
+    place = 8 * (at.STAGE_PAD + begin)
     for i in range(first, stop):
         k = i * line
         if past:
-            store_lines(far, places, to + k, stage, place + 8 * k, True)
+            store_lines(far, places, to + begin + k, stage, place + 8 * k, True)
         else:
-            store_lines(far, places, to + k, stage, place + 8 * k, False)
+            store_lines(far, places, to + begin + k, stage, place + 8 * k, False)
 
 
-@part(*(VOID(kind, WORDS, INT, kind, *(INT,) * 3) for kind in ROWS))
-def _send_some(far: Floats, places: Words, to: int, stage: Floats, half: int, first: int, stop: int) -> None:
+@part(*(VOID(kind, WORDS, INT, kind, *(INT,) * 2) for kind in ROWS))
+def _send_some(far: Floats, places: Words, to: int, stage: Floats, first: int, stop: int) -> None:
     """Send values that do not fill a cache line."""
     for i in range(8):
         for k in range(first, stop):
-            far[places[i] + to + k] = stage[half + 8 * k + i]
+            far[places[i] + to + k] = stage[8 * (at.STAGE_PAD + k) + i]
 
 
 @part(*(EIGHT(DOUBLES, INT, EIGHT, kind, INT) for kind in ROWS), inline=True)
@@ -173,14 +208,15 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
     _keep(s, at.SUMS_10, at.LONG, t, sum_10)
     _keep(s, at.SQUARES_10, at.SHORT, t, square)
     sum_20, square = merge(pivot, sum_10, square, _close(s, t, 12), earlier, earlier_square, 10.0)
-    _keep(s, at.SUMS_20, at.LONG, t, sum_20)
+    _keep(s, at.SUMS_20, at.MIDDLE, t, sum_20)
     width = band(square)
 
     change = c - c_1
-    up, down = rise(change) + at.STILL, rise(0.0 - change) + at.STILL
+    up = rise(change)
+    up, down = up + at.STILL, (up - change) + at.STILL
     averages = _seed(averages, c, up, down, t) if t < STEADY else _advance(averages, c, up, down)
     pivot_20, pivot_40 = _close(s, t, 22), _close(s, t, 42)
-    earlier_20, earlier_10 = _back(s, at.SUMS_20, at.LONG, t, 20), _back(s, at.SUMS_10, at.LONG, t, 40)
+    earlier_20, earlier_10 = _back(s, at.SUMS_20, at.MIDDLE, t, 20), _back(s, at.SUMS_10, at.LONG, t, 40)
     tile = levels(averages, pivot, pivot_20, pivot_40, sum_5, sum_10, sum_20, earlier_20, earlier_10)
     store_columns(out, to, tile, 0)
 
@@ -208,8 +244,7 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
     volume_20 = volume_10 + _near(s, at.VOLUMES_10, t, 10)
     _keep(s, at.VOLUMES_5, at.SHORTEST, t, volume_5)
     _keep(s, at.VOLUMES_10, at.SHORT, t, volume_10)
-    bar = 8 * (t & 7)
-    o, h, low = load(s, at.OPENS + bar), load(s, at.HIGHS + bar), load(s, at.LOWS + bar)
+    o, h, low = _near(s, at.OPENS, t, 0), _near(s, at.HIGHS, t, 0), _near(s, at.LOWS, t, 0)
     tile = shapes(o, h, low, c, c_1, inverse, inverse_1, v, volume_20, deviation_10, deviation_20, return_5, return_10)
     store_columns(out, to + 8 * 16, tile, 2)
     return averages
@@ -218,14 +253,13 @@ def _write(s: Floats, t: int, averages: Any, out: Floats, to: int) -> Any:
 @part(BITS(DOUBLES, INT), inline=True)
 def _possible(s: Floats, t: int) -> Any:
     """Return of which tickers a market can produce bar ``t``, a bit each."""
-    bar = 8 * (t & 7)
-    low, v = load(s, at.LOWS + bar), _near(s, at.VOLUMES, t, 0)
+    low = _near(s, at.LOWS, t, 0)
     return (
-        between(at.PRICE_MIN, load(s, at.OPENS + bar), at.PRICE_MAX)
-        & between(low, load(s, at.HIGHS + bar), at.PRICE_MAX)
+        between(at.PRICE_MIN, _near(s, at.OPENS, t, 0), at.PRICE_MAX)
+        & between(low, _near(s, at.HIGHS, t, 0), at.PRICE_MAX)
         & between(at.PRICE_MIN, low, at.PRICE_MAX)
         & between(at.PRICE_MIN, _close(s, t, 0), at.PRICE_MAX)
-        & between(0.0, v, at.VOLUME_MAX)
+        & between(0.0, _near(s, at.VOLUMES, t, 0), at.VOLUME_MAX)
     )
 
 
@@ -247,48 +281,44 @@ def run_eight(
     """Write the rows of the first bars of eight tickers, a multiple of eight; return whether all are possible.
 
     ``line`` is a cache line as a number of values; with ``past`` the rows go past the caches, and all eight must begin
-    at the same place of a line. Columns are made in one half of the stage while those of the other half are sent as
-    rows, line by line.
+    at the same place of a line. Columns of eight bars are staged; before a bar's columns take the place of those of
+    eight bars before, these are sent as rows, line by line. What has just been stored is not sent: a load would wait.
     """
     places = words(address(s) + 8 * at.PLACES)
     for i in range(8):
         places[i] = starts[i] * at.COLUMNS
+        _turn_in_some(s, i, opens, highs, lows, closes, volumes, starts, 0)
     lead = _lead(out, places[0], line)  # All go in step with the first.
-    # The lines that are complete with a half of the stage begin in the half before.
-    begin, lines = lead - line, at.HALF // line
+    # The lines that eight bars complete begin with the last values of the bars before.
+    begin, lines, size = lead - line, at.STAGED // line, 64 // line
     zero = lanes((0.0,) * 8)
     averages = (zero, zero, zero, zero, zero, zero, zero, zero)
     good = ALL
-    half = at.STAGE_PAD
     for first in range(0, bars, 8):
-        before, half = half, at.STAGE_PAD + (8 * at.HALF if first & 8 else 0)
-        if first & 8 == 0 and first:
-            # The end of the second half stands in front of the first one too.
-            for i in range(at.STAGE_PAD):
-                stage[i] = stage[i + 16 * at.HALF]
-        _turn_in(s, at.CLOSES + 8 * (first & (at.LONG - 1)), closes, starts, first)
-        _turn_in(s, at.VOLUMES + 8 * (first & (at.SHORT - 1)), volumes, starts, first)
-        _turn_in(s, at.OPENS, opens, starts, first)
-        _turn_in(s, at.HIGHS, highs, starts, first)
-        _turn_in(s, at.LOWS, lows, starts, first)
+        to = (first - 8) * at.COLUMNS
+        if first == 8:
+            _send_some(out, places, to, stage, 0, lead)
+        sent = 0 if first > 8 else 1
         for i in range(8):
             t = first + i
-            if first > 8:
-                # Not the rows of this turn: a load would wait for their stores.
-                to, sent, more = (first - 8) * at.COLUMNS + begin, (i * lines) >> 3, ((i + 1) * lines) >> 3
-                _send(out, places, to, stage, before + 8 * begin, sent, more, line, past)
+            if first + 8 < bars:
+                _turn_in_some(s, i, opens, highs, lows, closes, volumes, starts, first + 8)
+            if first:
+                more = min(lines, (((i + 1) * at.COLUMNS - begin) * size + 63) >> 6)
+                _send(out, places, to, stage, begin, sent, more, line, past)
+                sent = more
+            if i == 7:
+                for k in range(8 * at.STAGE_PAD):
+                    stage[k] = stage[8 * at.STAGED + k]
             good = good & _possible(s, t)
-            averages = _write(s, t, averages, stage, half + 8 * i * at.COLUMNS)
+            averages = _write(s, t, averages, stage, 8 * (at.STAGE_PAD + i * at.COLUMNS))
         for i in range(8 * min(max(WARM_UP - first, 0), 8) * at.COLUMNS):
-            stage[half + i] = np.nan
-        if first == 8:
-            _send_some(out, places, 0, stage, before, 0, lead)
-            _send(out, places, begin, stage, before + 8 * begin, 1, lines, line, past)
+            stage[8 * at.STAGE_PAD + i] = np.nan
         if good != ALL:
             return False
     to = (bars - 8) * at.COLUMNS
-    _send(out, places, to + begin, stage, half + 8 * begin, 0, lines, line, past)
-    _send_some(out, places, to, stage, half, at.HALF + begin, at.HALF)
+    _send(out, places, to, stage, begin, 0, lines, line, past)
+    _send_some(out, places, to, stage, at.STAGED + begin, at.STAGED)
     a, b, c, d, e, f, g, h = turn(averages)
     store(s, at.LEFT, a)
     store(s, at.LEFT + 8, b)

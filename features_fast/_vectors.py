@@ -66,6 +66,7 @@ def _store(typing_context: Any, pointer: Any, index: Any, lanes: Any) -> Any:
     return types.void(pointer, types.int64, LANES), generate
 
 
+# Of two vectors of eight, every other pair of lanes; of two with two rows of eight singles each, where a row begins.
 _EVEN = (0, 1, 4, 5, 8, 9, 12, 13)
 _ODD = (2, 3, 6, 7, 10, 11, 14, 15)
 _ROWS = (0, 8, 16, 24)
@@ -222,13 +223,16 @@ def _fence(typing_context: Any) -> Any:
 
 
 def _prefetch(typing_context: Any, pointer: Any, index: Any) -> Any:
-    """Ask for a value that will be read; one that does not exist does no harm."""
+    """Ask for a value that will be read; one that does not exist does no harm.
+
+    It comes into the second of the caches: what is on its way to the first one waits beside the rows on theirs.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = ir.FunctionType(ir.VoidType(), [byte, *(integer,) * 3])
         place = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
-        read, keep, data = integer(0), integer(3), integer(1)
+        read, keep, data = integer(0), integer(2), integer(1)
         builder.call(builder.module.declare_intrinsic("llvm.prefetch", (byte,), function), [place, read, keep, data])
         return context.get_dummy_value()
 

@@ -67,8 +67,10 @@ Eight bars are computed at once. A recursive average waits for that of the bar b
 averages of the next eight bars are advanced between the windows and divisions of these. Of a panel, eight tickers are
 computed side by side, one bar of each at once, as far as all eight have bars: those of like lengths together, so that
 little is left over, and what is goes on alone. Then no average waits for another, and every window begins with a cache
-line. The features of eight bars are kept as columns and leave as rows, a cache line of each ticker at once; eight
-tickers whose rows go past the caches begin at the same place of a line, and eight rows are whole lines.
+line. The features of eight bars are kept as columns and leave as rows, a cache line of each ticker at once, before
+those of the next eight take their place; eight tickers whose rows go past the caches begin at the same place of a line,
+and eight rows are whole lines. Between two bars, one field of the next eight is put side by side, and bars that come
+64 later are asked for: into the second cache, because the first one is busy with rows on their way out.
 More than {cached} MB of rows, or {apart} MB of tickers side by side, are written past the caches, because a
 processor reads a cache line before it writes to it otherwise: 88 bytes a bar.
 Rows in new memory cost more than rows in the array of an earlier call: the system clears each page first. Whoever

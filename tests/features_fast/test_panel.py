@@ -60,6 +60,35 @@ def test_an_impossible_bar_is_found_among_tickers_side_by_side(bar: int, field: 
         compute_panel(*bars, offsets, threads=threads)
 
 
+EDGES = np.array([0.0, 5e-324, 1e-19, 1e-18, 1.0, 100.0, 1e18, 1e19, 1e30, 1e31, np.inf, np.nan])
+
+
+def test_tickers_side_by_side_refuse_what_each_alone_refuses() -> None:
+    rng = np.random.default_rng(5)
+    edges = np.concatenate([np.nextafter(EDGES, -np.inf), EDGES, np.nextafter(EDGES, np.inf)])
+    edges = np.concatenate([edges, -edges])
+    offsets = np.arange(9) * 64
+    bars = naive.bars_around(naive.walk(offsets[-1]))
+    refused = 0
+    for _ in range(1500):
+        some = [field.copy() for field in bars]
+        place = int(rng.integers(offsets[-1]))
+        for field in rng.choice(5, size=rng.integers(1, 4), replace=False):
+            some[field][place] = rng.choice(edges)
+        ticker = place // 64
+        open, high, low, close, volume = some
+        try:
+            alone = compute(*(field[offsets[ticker] : offsets[ticker + 1]] for field in some))
+        except BarError as error:
+            refused += 1
+            with pytest.raises(BarError, match=f"^ticker {ticker}, {re.escape(str(error))}$"):
+                compute_panel(open, high, low, close, volume, offsets, threads=1)
+        else:
+            rows = compute_panel(open, high, low, close, volume, offsets, threads=1)
+            np.testing.assert_array_equal(rows[offsets[ticker] : offsets[ticker + 1]], alone)
+    assert 100 < refused < 1400
+
+
 def test_the_first_impossible_bar_is_named_though_longer_tickers_are_computed_first() -> None:
     offsets = np.cumsum([0, *range(100, 140)])
     bars = naive.bars_around(naive.walk(offsets[-1]))
