@@ -3,12 +3,13 @@
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from features_fast.errors import TicklineError
 from runtime.plain_file import read_secrets
+from runtime.problems import Problem
 
 logger = logging.getLogger("tickline")
 
@@ -32,6 +33,16 @@ _KEY = os.urandom(32)
 def needs_token(path: str) -> bool:
     """Tell whether a path is for those alone who have a token for predictions."""
     return path not in OPEN and not (path.startswith("/v2/") and path.endswith("/ready"))
+
+
+def sole_authorization(values: Sequence[bytes]) -> bytes:
+    """Return the value of a request's `Authorization` header, empty without one; raises Problem where there are more.
+
+    The header is no list (RFC 9110, 5.3 and 11.6.2): a proxy may look at one of several, and this server at another.
+    """
+    if len(values) > 1:
+        raise Problem(400, f"expected 1 header, got {len(values)}", field="Authorization")
+    return values[0] if values else b""
 
 
 class TokenError(TicklineError):

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.authentication import OPEN, PAGES, needs_token
+from runtime.authentication import OPEN, PAGES, needs_token, sole_authorization
 from runtime.bodies import JSON
 from runtime.deadlines import HEADER, set_deadline
 from runtime.page import answer_door, wants_page
@@ -54,7 +54,8 @@ class Gate:
             here = scope["server"] is not None and scope["server"][1] == metrics_port
             if here != (path == "/metrics"):
                 raise Problem(404, f"no route {path} on this port")
-        if needs_token(path) and not worker.predict_tokens.admit(headers.get(b"authorization", b"")):
+        authorization = sole_authorization([value for name, value in scope["headers"] if name == b"authorization"])
+        if needs_token(path) and not worker.predict_tokens.admit(authorization):
             raise Problem(401, "expected a bearer token", field="Authorization", headers={"WWW-Authenticate": "Bearer"})
         if _DEADLINE in headers:
             set_deadline(headers[_DEADLINE], scope[STARTED])

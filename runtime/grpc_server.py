@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features_fast.errors import TicklineError
 from runtime._messages import inference_pb2 as messages
 from runtime.artifact import ModelCard
+from runtime.authentication import sole_authorization
 from runtime.deadlines import set_time_left
 from runtime.inference_protocol import (
     DATATYPES,
@@ -164,7 +165,8 @@ def _method(
         left = context.time_remaining()
         advice: tuple[tuple[str, str], ...] = ()
         try:
-            if name not in _OPEN and not worker.predict_tokens.admit(_authorization(context)):
+            authorization = _authorization(context)
+            if name not in _OPEN and not worker.predict_tokens.admit(authorization):
                 raise Problem(401, "expected a bearer token", field="authorization")
             if left is not None:
                 set_time_left(left)
@@ -193,9 +195,9 @@ def _method(
 
 
 def _authorization(context: Any) -> bytes:
-    """Return the value of the call's `authorization` metadata, as HTTP has it in a header."""
-    metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get("authorization", "")).encode()
+    """Return the value of the call's `authorization` metadata, as HTTP has it in a header; raises Problem."""
+    metadata = context.invocation_metadata() or ()
+    return sole_authorization([str(value).encode() for name, value in metadata if name == "authorization"])
 
 
 def _rows(worker: Worker, content: bytes) -> int:

@@ -213,7 +213,7 @@ class FastLane(AsgiLane):
             return False
         if self._most_head_bytes + len(self.headers) > self._head_limit and self._head_size() > self._head_limit:
             return False
-        hosts, authorization = 0, b""
+        hosts, authorization = 0, None
         self._identity, self._deadline = "", 0
         for name, value in self.headers:
             if name not in _MEANS_SOMETHING:
@@ -226,6 +226,8 @@ class FastLane(AsgiLane):
                     return False
                 hosts += 1
             elif name == _AUTHORIZATION:
+                if authorization is not None:
+                    return False
                 authorization = value
             elif name == _REQUEST_ID:
                 self._identity = self._identity or logs.accept_id(value)  # the first, as of the other lane
@@ -233,7 +235,7 @@ class FastLane(AsgiLane):
                 self._deadline = deadline
             elif value not in _PLAIN_VALUES.get(name, ()):
                 return False
-        return hosts == 1 and self._worker.predict_tokens.admit(authorization)
+        return hosts == 1 and self._worker.predict_tokens.admit(authorization or b"")
 
     def _plain_headers(self) -> dict[bytes, bytes] | None:
         """Return the headers of a request by HTTP/1.1 with a short body and without a special wish; None for others."""

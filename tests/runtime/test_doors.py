@@ -7,7 +7,7 @@ import pytest
 
 from tests.runtime.conftest import LANES, TOKENS
 from tests.runtime.conversations import ROW, ROWS, post, replies
-from tests.runtime.guarded import BATCH, BEARER, ask, status
+from tests.runtime.guarded import BATCH, BEARER, WAITING, ask, status
 from tests.runtime.test_server import start_and_fail
 from tests.serving import DEADLINE_SECONDS, RunningServer, free_port, running_server, self_signed
 
@@ -35,6 +35,26 @@ def test_a_token_for_predictions_is_none_for_reloads(guarded: RunningServer) -> 
     assert guarded.request("POST", "/reload", b"", Authorization="Bearer first-token").status == 401
     assert guarded.request("POST", "/reload", b"", Authorization="Bearer admin").status == 200
     assert status(ask(guarded, post(ROW, b"Authorization: Bearer admin"))) == 401
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict/batch", WAITING, b"/reload", b"/health/live", b"/nowhere"])
+def test_several_authorization_headers_are_refused_on_every_route(guarded: RunningServer, path: bytes) -> None:
+    other, none, body = b"Authorization: Bearer other", b"Authorization: ", ROW if path == b"/predict" else BATCH
+    for headers in ((BEARER, BEARER), (BEARER, other), (other, BEARER), (none, BEARER), (BEARER, none), (none,) * 3):
+        with guarded.raw() as stream:
+            for _ in range(2):
+                stream.sendall(post(body, *headers, path=path))
+                reply = replies(stream, 1)
+                assert status(reply) == 400
+                assert f"Authorization: expected 1 header, got {len(headers)}".encode() in reply
+                assert b"Bearer" not in reply
+            stream.sendall(post(ROW, BEARER))
+            assert status(replies(stream, 1)) == 200
+
+
+def test_several_authorization_headers_are_refused_without_tokens_too(server: RunningServer) -> None:
+    for path in (b"/predict", b"/predict/batch", b"/reload"):
+        assert status(ask(server, post(ROW, BEARER, BEARER, path=path))) == 400
 
 
 def test_no_token_and_no_payload_is_logged(forest_path: Path) -> None:

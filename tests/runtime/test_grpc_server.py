@@ -6,7 +6,7 @@ client's, and the server runs in its own.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ class Served:
         self.client = triton.InferenceServerClient(self.address)
         self._channel = grpc.insecure_channel(self.address)
 
-    def call(self, method: str, content: bytes) -> bytes:
+    def call(self, method: str, content: bytes, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
         """Call a method with bytes."""
-        reply: bytes = self._channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(content)
+        ask = self._channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+        reply: bytes = ask(content, metadata=metadata)
         return reply
 
     def infer(self, request: Any) -> Any:
@@ -387,6 +388,11 @@ def test_predictions_ask_for_a_token_and_probes_do_not(forest_path: Path) -> Non
             assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
             with pytest.raises(InferenceServerException, match="expected a bearer token"):
                 client.get_model_metadata("random_forest", headers=headers)
+        twice = [("authorization", "Bearer secret-token")] * 2
+        for method in ("ServerLive", "ServerMetadata"):
+            with pytest.raises(grpc.RpcError, match="Authorization: expected 1 header, got 2") as refused:
+                opened.call(method, b"", twice)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         good = {"authorization": "Bearer secret-token"}
         assert len(client.infer("random_forest", [raw_input(ROWS)], headers=good).as_numpy("prediction")) == len(ROWS)
         opened.close()
