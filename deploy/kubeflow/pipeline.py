@@ -22,6 +22,8 @@ import yaml
 from kfp import compiler, dsl, local
 from picture import draw
 
+from features_fast.atomic_file import check_folder
+
 FOLDER = Path(__file__).parent
 COMPILED = FOLDER / "pipeline.yaml"
 PICTURE = FOLDER.parent.parent / "docs" / "pipeline.svg"
@@ -294,8 +296,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     options = vars(parser.parse_args(arguments))
     if options.pop("command") == "run":
+        folder = options.pop("folder").resolve()
         try:
-            run_here(options.pop("folder").resolve(), options.pop("in_image"), options)
+            check_folder(folder)
+            run_here(folder, options.pop("in_image"), options)
+        except OSError as error:
+            sys.stderr.write(f"{Path(__file__).name}: {error.filename}: {error.strerror}\n")
+            return 1
         except RuntimeError as error:  # a step failed, and has said why; or there is nothing to run it in
             sys.stderr.write(f"{Path(__file__).name}: {error}\n")
             return 1

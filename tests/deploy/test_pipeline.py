@@ -137,3 +137,10 @@ def test_the_page_describes_its_steps_in_order() -> None:
     assert count[len(described)] == steps
     for path in re.findall(r"(?:deploy|docs)/[\w/.]+\w", section):
         assert (ROOT / path).exists(), path
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "outputs"
+    done = pipeline(FOLDER, "run", str(folder), "--source", "synthetic")
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, [f"pipeline.py: {folder}: Not a directory"])
