@@ -84,10 +84,11 @@ def _load(options: argparse.Namespace) -> int:
     from bench import machine
     from bench.load import Load, Plan
     from bench.load_report import judge, render_text, write_report
+    from bench.outputs import expect_output
     from features_fast.atomic_file import check_folder
 
     if options.report:
-        check_folder(options.report)
+        expect_output(options.report, check_folder)
     plan = Plan(
         url=options.url,
         rates=options.rate or (),

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.outputs import write_output
+from bench.outputs import expect_output, write_output
 from bench.servers import MeasureError
-from features_fast.atomic_file import check_file
 
 Ratios = dict[str, list[float]]
 """Ratios by the name of the work, one a process."""
@@ -52,8 +51,8 @@ def load(path: Path, identity: str) -> Baseline:
 
 
 def check(path: Path) -> None:
-    """Raise the OSError or MeasureError that `save` would, before minutes of measuring."""
-    check_file(path)
+    """Raise the MeasureError that `save` would, before minutes of measuring."""
+    expect_output(path)
     if path.exists():
         _read(path)
 

@@ -56,7 +56,7 @@ def test_a_command_refuses_an_output_before_the_work(
     assert tickline.main(filled(arguments, taken)) == 1
     *_, last = capsys.readouterr().err.splitlines()  # behind those of progress
     assert last.startswith(f"tickline: {taken}")
-    assert last.endswith(": Not a directory")
+    assert last.endswith(" cannot be written: Not a directory")
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
