@@ -138,7 +138,7 @@ def _number(text: Bytes, at: int, out: Floats, place: int) -> int:
     if text[at] == 46:
         at += 1
         begin = at
-        if mantissa == 0:
+        if text[first] == 48:  # what is too long for the mantissa may have left nothing in it
             digits = 0
             while text[at] == 48:
                 at += 1

@@ -61,8 +61,16 @@ near_middles = st.builds(
 )
 
 
+wrapping = st.builds(  # as an integer of 64 bits they are nothing, or little
+    lambda times, more, zeros: f"{times * 2**64 + more}.{'0' * zeros}1",
+    st.integers(1, 2**60),
+    st.sampled_from([0, 0, 1]),
+    st.integers(0, 30),
+)
+
+
 @settings(max_examples=2000, derandomize=True, deadline=None)
-@given(text=plain | near_middles)
+@given(text=plain | near_middles | wrapping)
 def test_a_number_is_read_as_python_reads_it_or_left_to_python(codec: Codec, text: str) -> None:
     values, position, why = read(codec, text + "]")
     if why == END:
@@ -88,6 +96,7 @@ def test_ordinary_numbers_are_plain(codec: Codec, text: str) -> None:
     [
         *("", "-", "+1", "01", "-01", ".5", "1.", "1e", "1e+", "--1", "1.e5", "0x10", "1 2", "1;", "NaN", "-Infinity"),
         *("null", '"1"', "[1]", "1e39", "1e-39", "1e400", "1e12345", "12345678901234567890", "3.5e38"),
+        *("18446744073709551616.0", "-309485009821345068724781056.000", "184467440737095516160000.0e-3"),
     ],
 )
 def test_what_is_no_plain_number_is_left_to_python(codec: Codec, text: str) -> None:
