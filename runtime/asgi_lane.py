@@ -36,6 +36,7 @@ LEAST_RATE = 1000
 _CHUNK_FRAME = 16  # bytes around a chunk that no one minds: its size, and three line ends
 _GOODBYE_SECONDS = 1.0
 _REQUEST_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/1\.[01]\r\n")
+_BEGINNING = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: [!-~]*(?: [!-~]{0,8}\r?)?)?")  # of such a line
 
 READ_ON = 2**18
 """Bytes of a refused body that are still read, so that its client comes to read the refusal."""
@@ -91,6 +92,7 @@ class AsgiLane(HttpToolsProtocol):
         self._in_small_pieces = False  # what comes now
         self._gathered: list[bytes] | None = None  # of a body that the application gets as a whole
         self._ending = False  # the next reply is the last one
+        self._line = b""  # pieces of a request line, before its target has come
         self._timer: asyncio.TimerHandle
         self._mark = (0, 0, 0)  # a moment in a body: when its request began, when it was, and what had come
         self._unsent = 0
@@ -256,6 +258,8 @@ class AsgiLane(HttpToolsProtocol):
                 )
                 if self._head_bytes > self._head_limit:
                     raise _head_too_large(self._head_limit)
+                if phase == Phase.IDLE or self._line:
+                    self._line = b"" if self.url else self._pieces(phase, data)
             elif phase == self._phase == Phase.BODY and started == self._started and self._chunks:
                 self._check_frame(len(data) - (self._received - received) - (self._chunks - chunks) * _CHUNK_FRAME)
         except Problem as problem:
@@ -267,10 +271,26 @@ class AsgiLane(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             raised = error.__context__
             if not isinstance(raised, Problem):
-                no_method = phase == Phase.IDLE and isinstance(error, httptools.HttpParserInvalidMethodError)
-                raised = (no_method and _unknown_method(data)) or _no_http()
+                raised = _no_http()
+                if isinstance(error, httptools.HttpParserInvalidMethodError) and (phase == Phase.IDLE or self._line):
+                    line = self._pieces(phase, data)
+                    line = line[_last_beginning(line) :]
+                    if len(line) <= self._head_limit and _BEGINNING.fullmatch(line):
+                        self._await_line(line)
+                        return b""
+                    raised = _unknown_method(line) or raised
             self.reject(raised, "malformed")
         return b""
+
+    def _pieces(self, phase: int, data: bytes | memoryview) -> bytes:
+        """Return what has come since the requests before were over, with the newest piece."""
+        return bytes(data) if phase == Phase.IDLE else self._line + data
+
+    def _await_line(self, line: bytes) -> None:
+        """Wait for the rest of a line with a method that the parser does not know, and takes no further."""
+        if self._phase == Phase.IDLE:
+            self.on_message_begin()
+        self._line = line
 
     def _head_without_upgrade(self) -> bytes:
         """Return the head of the newest request as its client would send it that has no wish for another protocol."""
@@ -475,15 +495,15 @@ def _no_http() -> Problem:
     return Problem(400, "Invalid HTTP request received.")
 
 
-def _unknown_method(data: bytes | memoryview) -> Problem | None:
-    """Return the refusal of requests whose last one has a method that is none of HTTP's; None for all else."""
-    line = _REQUEST_LINE.match(data, _last_beginning(data))
+def _unknown_method(data: bytes) -> Problem | None:
+    """Return the refusal of a request with a method that is none of HTTP's; None for all else."""
+    line = _REQUEST_LINE.match(data)
     if line is None:
         return None
     try:
         httptools.HttpRequestParser(object()).feed_data(line[0])
     except httptools.HttpParserInvalidMethodError:
-        return Problem(501, f"expected a method of HTTP, got {bytes(line[1]).decode()}")
+        return Problem(501, f"expected a method of HTTP, got {line[1].decode()}")
     except httptools.HttpParserError:
         pass
     return None
@@ -498,7 +518,7 @@ class _Beginnings:
         self.count += 1
 
 
-def _last_beginning(data: bytes | memoryview) -> int:
+def _last_beginning(data: bytes) -> int:
     """Return where the last of some requests begins, which a parser does not tell, by parsing ever less of them."""
 
     def begun(end: int) -> int:

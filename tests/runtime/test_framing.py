@@ -3,6 +3,7 @@
 import re
 import select
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -105,13 +106,61 @@ def test_a_method_that_nobody_knows_is_told_from_rubbish_behind_others_too(guard
         b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
     )
     for before in others:
-        for last, expected in ((brew, b"501"), (b"post / HTTP/1.1\r\n", b"501"), (b"\0", b"400"), (b"BREW", b"400")):
+        for last, expected in (
+            (brew, b"501"),
+            (b"post / HTTP/1.1\r\n", b"501"),
+            (b"\0", b"400"),
+            (b"BREW\r\n", b"400"),
+        ):
             with guarded.raw() as stream:
                 stream.sendall(before + last)
                 answers = replies(stream, 9)
             found = re.findall(rb"HTTP/1.1 (\d+)", answers)
             assert found[-1] == expected
             assert len(found) == before.count(b"Host") - before.count(b"BREW-TEA") + 1
+
+
+BREW, BROKEN = b"BREW-TEA / HTTP/1.1\r\n", b"PRE(W / HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", post(ROW, BEARER), post(BATCH, BEARER, path=WAITING)])
+@pytest.mark.parametrize(
+    ("line", "expected"), [(BREW, b"501"), (b"PROPOSE / HTTP/1.1\r\n", b"501"), (BROKEN, b"400"), (b"Zap\r\n", b"400")]
+)
+def test_a_method_that_nobody_knows_may_come_in_pieces(
+    guarded: RunningServer, before: bytes, line: bytes, expected: bytes
+) -> None:
+    cuts = [(cut,) for cut in range(1, len(line))] + [(2, 4), tuple(range(1, len(line)))]
+    for together in (True, False) if before else (True,):
+        for cut in cuts:
+            with guarded.raw() as stream:
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if not together:
+                    stream.sendall(before)
+                    assert status(replies(stream, 1)) == 200
+                send_apart(guarded, stream, (before if together else b"") + line[: cut[0]], line, cut)
+                answers = re.findall(rb"HTTP/1.1 (\d+)", replies(stream, 3))
+            assert answers == [b"200"] * (together and before != b"") + [expected], cut
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict/batch", WAITING])
+def test_a_request_may_be_cut_anywhere(guarded: RunningServer, path: bytes) -> None:
+    whole = post(ROW if path == b"/predict" else BATCH, BEARER, path=path)
+    head = whole.index(b"\r\n\r\n") + 6
+    with guarded.raw() as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for cut in (*range(1, head), *range(head, len(whole), 97)):
+            send_apart(guarded, stream, whole[:cut], whole, (cut,))
+            assert status(replies(stream, 1)) == 200
+
+
+def send_apart(server: RunningServer, stream: socket.socket, first: bytes, whole: bytes, cuts: tuple[int, ...]) -> None:
+    """Send the first piece, then the others of the whole, each when the server has read the one before."""
+    stream.sendall(first)
+    for start, end in zip(cuts, (*cuts[1:], len(whole)), strict=True):
+        server.request("GET", "/health/live")  # its worker has one loop, which turns to all that has come
+        with suppress(OSError):  # the server has answered and closed
+            stream.sendall(whole[start:end])
 
 
 @pytest.mark.parametrize("host", HOSTS)
