@@ -93,14 +93,17 @@ class Application:
             "serving %s %s, %d features, certificate verified", card.name, card.version, len(card.feature_names)
         )
         worker.self_check.log(logger)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        heartbeat.stop()
-        if grpc_server:
-            await grpc_server.stop()
-        await worker.stop()
-        listening.close()
-        drain.close()
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            heartbeat.stop()
+            if grpc_server:
+                await grpc_server.stop()
+            await worker.stop()
+        finally:  # a program that runs an application may cancel it too
+            heartbeat.stop()
+            listening.close()
+            drain.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 
+from bench.in_process import TurnLoop, start_application
 from runtime.drain import Drain
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
@@ -30,6 +32,12 @@ def test_signals_are_given_back_to_whoever_handled_them_before() -> None:
     finally:
         for number, handler in zip(NUMBERS, before, strict=True):
             signal.signal(number, handler)
+
+
+def test_an_application_that_is_cancelled_gives_the_signals_back(forest_path: Path, tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    start_application(forest_path, tmp_path / "server", TurnLoop())
+    assert [signal.getsignal(number) for number in NUMBERS] == before
 
 
 def test_signals_that_another_has_taken_since_stay_with_that_one() -> None:
