@@ -39,7 +39,7 @@ _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 _BELOW = (1 << 29) - 1
 """The bits of a float64 below the last bit of a float32."""
-_HALF = 1 << 28
+_HALF = 1 << 28  # of the last bit of a float32
 _DOUBT = 8
 """Two roundings too many move a float64 by less than this many last places."""
 
@@ -78,8 +78,8 @@ _eight: Any = intrinsic(_eight_of)
 
 _ZEROS = np.uint64(0x3030303030303030)  # eight times the digit 0
 _BEYOND_NINE = np.uint64(0x0606060606060606)  # carries into the upper half of a byte that follows the digit 9
-_UPPER = np.uint64(0xF0F0F0F0F0F0F0F0)
-_PAIRS = np.uint64(0x000000FF000000FF)
+_UPPER = np.uint64(0xF0F0F0F0F0F0F0F0)  # the upper half of each byte
+_PAIRS = np.uint64(0x000000FF000000FF)  # every other pair of digits, of four
 
 
 @part(_BOOL(types.float64))
@@ -304,6 +304,7 @@ def skip(text: Bytes, at: int, end: int) -> int:
 
 @part(_INT(_BYTES, _INT, _BYTES, _INT, _INT))
 def copy(out: Bytes, to: int, source: Bytes, start: int, stop: int) -> int:
+    """Copy bytes; return the place behind them."""
     for i in range(start, stop):
         out[to] = source[i]
         to += 1
