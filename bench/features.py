@@ -20,7 +20,7 @@ from bench.arguments import count
 from bench.feature_peers import Bars, pandas_columns, talib_columns
 from bench.goals import judge
 from bench.machine import processor
-from bench.other_work import QUIET, OtherWork, wait_for_quiet
+from bench.other_work import QUIET, WHOLE, OtherWork, wait_for_quiet, wait_for_whole_cores
 from bench.outputs import output_file, write_output
 from features_fast import FEATURE_NAMES, Stream, backend, compute, compute_last, compute_panel
 
@@ -220,8 +220,10 @@ def row(work: Work) -> str:
     """Measure one piece of work and return its line of the table."""
     wait_for_quiet()
     cores = sorted(os.sched_getaffinity(0))
-    others = OtherWork()
     os.sched_setaffinity(0, cores[-work.cores :])
+    if work.cores > 1:
+        wait_for_whole_cores()
+    others = OtherWork()
     ours, theirs = paired(work)
     os.sched_setaffinity(0, cores)
     busy = others.share()
@@ -258,7 +260,9 @@ all 22 features, checked bars included, to an array that the caller keeps unless
 float64 columns and pandas a frame, which is less work. "other work" is the share of the machine that other processes
 took meanwhile; each line waits up to 20 s for less than {QUIET:.0%}. Two cores cannot show their gain where it is more.
 One core at a time is half of the tickers on the one and then half on the other: of a machine that is shared, one core
-may be a fifth slower than the other, and which one changes.
+may be a fifth slower than the other, and which one changes. A virtual machine may have two threads of one core for two
+cores, for seconds: the line waits up to a minute until two threads that share nothing find {WHOLE:g} times the square
+roots of one.
 
 | work | against | ours | theirs | ratio | 25-75 % | other work | reach | beyond | result |
 |---|---|---|---|---|---|---|---|---|---|

@@ -3,10 +3,18 @@
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 QUIET = 0.05
 """Share of the machine that a shell and an editor take, and no more."""
+
+WHOLE = 1.7
+"""How many times the work of one core two do at least that share nothing; two threads of one core do hardly more."""
+
+_ROOTS, _CALLS = 1 << 15, 300
 
 
 class OtherWork:
@@ -43,3 +51,33 @@ def wait_for_quiet(patience: int = 20) -> None:
         time.sleep(1.0)
         if others.share() <= QUIET:
             return
+
+
+def wait_for_whole_cores(patience: int = 60) -> None:
+    """Wait until the two cores of this process are two, some seconds at most.
+
+    Those of a virtual machine may be two threads of one core for a while, which no figure of the system shows.
+    """
+    for _ in range(patience):
+        if gain_of_two_cores() >= WHOLE:
+            return
+        time.sleep(1.0)
+
+
+def gain_of_two_cores() -> float:
+    """Return how many times the square roots of one thread two find, whose numbers stay in the caches of a core."""
+    numbers = np.full(_ROOTS, 2.0)
+
+    def work(calls: int) -> None:
+        roots = np.empty(_ROOTS)
+        for _ in range(calls):
+            np.sqrt(numbers, out=roots)
+
+    with ThreadPoolExecutor(1) as pool:
+        begin = time.perf_counter()
+        work(2 * _CALLS)
+        middle = time.perf_counter()
+        other = pool.submit(work, _CALLS)
+        work(_CALLS)
+        other.result()
+        return (middle - begin) / (time.perf_counter() - middle)
