@@ -1,6 +1,7 @@
 """What several packages' tests share: models trained, exported and verified on the real S&P 500 series."""
 
 import io
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,6 +13,12 @@ import tickline
 
 SHOWN = "shown"
 """Property of a test under which it records a line for the end of the run."""
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, and have all heed it that tests start: a shell makes what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

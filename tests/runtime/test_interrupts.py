@@ -49,13 +49,7 @@ def run(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=DEADLINE_SECONDS,
         start_new_session=True,
-        preexec_fn=_heed_interrupts,
     )
-
-
-def _heed_interrupts() -> None:
-    """Undo what a shell does to what it runs in the background: that ignores Ctrl-C, and all that it starts too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("library", ["numpy", "onnxruntime"])
