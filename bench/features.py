@@ -260,7 +260,7 @@ all 22 features, checked bars included, to an array that the caller keeps unless
 float64 columns and pandas a frame, which is less work. "other work" is the share of the machine that other processes
 took meanwhile; each line waits up to 20 s for less than {QUIET:.0%}. Two cores cannot show their gain where it is more.
 One core at a time is half of the tickers on the one and then half on the other: of a machine that is shared, one core
-may be a fifth slower than the other, and which one changes. A virtual machine may have two threads of one core for two
+may be slower than the other, and which one changes. A virtual machine may have two threads of one core for two
 cores, for seconds: the line waits up to a minute until two threads that share nothing find {WHOLE:g} times the square
 roots of one.
 
